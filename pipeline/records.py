@@ -1,0 +1,277 @@
+"""
+The values that travel along the line: frozen records, frames inside.
+
+A frame column `source_no` (UInt32) numbers the files of a source from 0; `row_no`
+(UInt64) numbers the physical records of one file from 1, the header not counted, empty
+and unreadable ones counted. Together they name a row for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import polars as pl
+
+SOURCE_NO = "source_no"
+ROW_NO = "row_no"
+ROW_KEY = (SOURCE_NO, ROW_NO)
+
+BLOCKED_SCHEMA: dict[str, pl.DataType] = {
+    "source_no": pl.UInt32(),
+    "row_no": pl.UInt64(),
+    "field": pl.String(),
+    "code": pl.String(),
+    "message": pl.String(),
+}
+UNREADABLE_SCHEMA: dict[str, pl.DataType] = {
+    "row_no": pl.UInt64(),
+    "line_no": pl.UInt64(),
+    "code": pl.String(),
+    "message": pl.String(),
+    "text": pl.String(),
+}
+
+
+class State(StrEnum):
+    """
+    Where a row ended: exactly one of these.
+
+    `planned` exists only under `check` and `--dry-run`, for rows that could be sent.
+    """
+
+    EMPTY = "empty"
+    BLOCKED = "blocked"
+    FOLDED = "folded"
+    UNCHANGED = "unchanged"
+    PLANNED = "planned"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    PENDING = "pending"
+
+
+MAIN_LANE = 2
+FOLDED_LANE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """
+    What a file was when it was checked.
+
+    Attributes:
+        sha256: Of the file's bytes as they are on disk.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """
+    Rows held in memory at once: consecutive records of one file.
+
+    Attributes:
+        frame: `source_no`, `row_no`, then the source's columns. CSV cells are String,
+            an empty cell is ""; Parquet keeps its types, a missing value is null.
+        first_row_no: Of the first physical record covered.
+        n_rows: Physical records covered: `frame`, `empty` and `unreadable` together.
+        empty: `row_no` of empty lines (UInt64).
+        unreadable: Records that could not be split, see `UNREADABLE_SCHEMA`.
+        line_nos: Physical line of each row of `frame` (UInt64); None where a file has
+            no lines.
+    """
+
+    frame: pl.DataFrame
+    source_no: int
+    first_row_no: int
+    n_rows: int
+    empty: pl.Series = field(
+        default_factory=lambda: pl.Series("row_no", [], dtype=pl.UInt64)
+    )
+    unreadable: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema=UNREADABLE_SCHEMA)
+    )
+    line_nos: pl.Series | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """
+    What became of a slice: rows in = rows clean + distinct rows blocked.
+
+    Attributes:
+        clean: `source_no`, `row_no`, then one column per mapped field, named by its
+            dotted path. null means: not given, do not send.
+        blocked: One line per fault, see `BLOCKED_SCHEMA`; the first of a row counts.
+        omitted: Cells dropped by `on_invalid: omit`, same shape as `blocked`.
+        repairs: Field → cells changed by a declared repair.
+    """
+
+    clean: pl.DataFrame
+    blocked: pl.DataFrame
+    omitted: pl.DataFrame
+    repairs: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """
+    Rows as JSON text.
+
+    Attributes:
+        frame: `source_no`, `row_no`, `json` (String, one compact object a row),
+            `n_bytes` (UInt32, of its UTF-8).
+        lane: The lane all of its rows belong to.
+    """
+
+    frame: pl.DataFrame
+    lane: int = MAIN_LANE
+
+
+@dataclass(frozen=True, slots=True)
+class RowRef:
+    """A row by its file and its number; compares in file order."""
+
+    source_no: int
+    row_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    What goes into one request.
+
+    Attributes:
+        batch_no: From 1, in the order of making; never reused within a run.
+        rows: `source_no`, `row_no` of its rows, in the order of the body.
+        body: The JSON array, UTF-8.
+        digest: SHA-256 of the body, hexadecimal.
+        parent_no: The batch this one was split from.
+    """
+
+    batch_no: int
+    lane: int
+    rows: pl.DataFrame
+    body: bytes
+    digest: str
+    parent_no: int | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in the body."""
+        return self.rows.height
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    What came back, uninterpreted.
+
+    Attributes:
+        headers: Names in lower case.
+        body: At most the client's cap for this endpoint; never printed.
+        is_complete: Whether the whole body arrived; status and headers always did.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    elapsed_s: float = 0.0
+    is_complete: bool = True
+
+
+class BatchState(StrEnum):
+    """
+    What is proven about a batch; `unknown` rows count as pending.
+
+    `unknown`: bytes may have arrived, and no trustworthy answer came back.
+    """
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+class Step(StrEnum):
+    """What to do about a batch after a verdict."""
+
+    DONE = "done"
+    AGAIN = "again"
+    AUTH = "auth"
+    TOO_BIG = "too_big"
+    REFUSED = "refused"
+    STOP = "stop"
+    LEAVE = "leave"
+
+
+class Fault(StrEnum):
+    """
+    How a call ended that has no trustworthy answer.
+
+    Only `unsent`, `certificate` and `proxy` prove that no request left.
+    """
+
+    UNSENT = "unsent"
+    AMBIGUOUS = "ambiguous"
+    CERTIFICATE = "certificate"
+    PROXY = "proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What one attempt means for its batch.
+
+    Attributes:
+        code: Stable name of the cause, such as `HTTP_429` or `READ_ERROR`.
+        status: None when there was no trustworthy answer.
+        is_throttled: The service asked for less.
+        retry_after_s: What the service, or the login before it, asked us to wait.
+        named: Positions in the body, from 0, that a refusal names.
+    """
+
+    step: Step
+    state: BatchState
+    code: str
+    status: int | None = None
+    is_throttled: bool = False
+    retry_after_s: float | None = None
+    named: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """Rows of one file, from the first to the last, both included."""
+
+    source_no: int
+    first_row_no: int
+    last_row_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """
+    What the journal holds about a batch; a later one overrides an earlier one's rows.
+
+    Attributes:
+        members: Exactly its rows; empty for a planned batch, which holds every row of
+            its lane from `first` to `last`.
+        rejected: Rows that the service named, whatever `state` says of the others.
+        code: Of the last verdict; None before the first.
+    """
+
+    batch_no: int
+    lane: int
+    parent_no: int | None
+    first: RowRef
+    last: RowRef
+    n_rows: int
+    members: tuple[RowRange, ...]
+    state: BatchState
+    code: str | None
+    rejected: tuple[RowRange, ...]

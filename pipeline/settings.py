@@ -1,0 +1,295 @@
+"""
+What a run is told: frozen values, validated, handed down.
+
+The models are the job file: their fields are its keys, their defaults its defaults, and
+`Job.model_json_schema()` is its published schema. Nothing here reads a file or the
+environment; `config.py` does. Units are in the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.contract import (
+    AGREEMENTS,
+    DEFAULT_BATCH_BYTES,
+    FIELD_BY_NAME,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_ROWS,
+    FieldKind,
+)
+
+SourceFormat = Literal["csv", "parquet", "jsonl"]
+Duplicates = Literal["fold", "first", "last", "block"]
+ExtraColumns = Literal["attributes", "ignore", "refuse"]
+Blank = Literal["omit", "block"]
+AttributeType = Literal[
+    "text", "integer", "number", "boolean", "date", "datetime", "json"
+]
+
+
+class _Section(BaseModel):
+    """A part of the job file: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Section):
+    """
+    Where rows come from.
+
+    Attributes:
+        path: A file, a folder, a glob, or several of them; one source all the same.
+        format: Taken from the content when not given.
+        encoding: Of CSV and JSONL; UTF-8 when not given, anything else is declared.
+        delimiter: Of CSV; found by consistency when not given, refused when unsure.
+    """
+
+    path: str | tuple[str, ...] | None = None
+    format: SourceFormat | None = None
+    encoding: str | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths, in the order given."""
+        if self.path is None:
+            return ()
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class WorkspaceSettings(_Section):
+    """
+    What is known of the workspace.
+
+    Attributes:
+        guid: The pin; a key of another workspace is refused before anything is sent.
+        auth: `login` exchanges the key for a token, `basic` sends it with each call.
+        unique_email: False where the workspace runs in non-unique-emails mode; then an
+            e-mail identifies nobody and travels in `email_attribute`.
+        timezone: Of date-times without an offset, as an IANA name.
+    """
+
+    guid: str | None = None
+    auth: Literal["login", "basic"] = "login"
+    unique_email: bool = True
+    email_attribute: str | None = None
+    timezone: str | None = None
+
+
+class ColumnMapping(_Section):
+    """
+    How one column becomes one field.
+
+    Attributes:
+        values: Words of the source and what they mean; a word outside is blocked.
+        format: Of dates, in strptime letters.
+        type: Of an attribute read from text.
+        decimal: The decimal separator of `type: number`.
+        split: The separator of a list, for tags.
+        region: ISO 3166 alpha-2 region of national phone numbers.
+        zone: IANA zone of date-times without an offset.
+        on_invalid: `block` the row, or `omit` the cell, count it and list it.
+        trim: Whether outer white space is removed from text.
+        case: `lower` or `keep`, of e-mails.
+    """
+
+    column: str
+    values: dict[str, str | int | float | bool] | None = None
+    format: str | None = None
+    type: AttributeType | None = None
+    decimal: Literal[".", ","] = "."
+    split: Annotated[str, Field(min_length=1)] | None = None
+    region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    zone: str | None = None
+    on_invalid: Literal["block", "omit"] = "block"
+    trim: bool = True
+    case: Literal["lower", "keep"] = "lower"
+
+
+MappingEntry = str | ColumnMapping
+
+
+class MappingSettings(_Section):
+    """Which column becomes which field; a bare name stands for `{column: NAME}`."""
+
+    email: MappingEntry | None = None
+    phone: MappingEntry | None = None
+    customId: MappingEntry | None = None  # noqa: N815 - the API's own spelling
+    uuid: MappingEntry | None = None
+    clientId: MappingEntry | None = None  # noqa: N815
+    firstName: MappingEntry | None = None  # noqa: N815
+    lastName: MappingEntry | None = None  # noqa: N815
+    displayName: MappingEntry | None = None  # noqa: N815
+    company: MappingEntry | None = None
+    address: MappingEntry | None = None
+    city: MappingEntry | None = None
+    province: MappingEntry | None = None
+    zipCode: MappingEntry | None = None  # noqa: N815
+    countryCode: MappingEntry | None = None  # noqa: N815
+    birthDate: MappingEntry | None = None  # noqa: N815
+    sex: MappingEntry | None = None
+    avatarUrl: MappingEntry | None = None  # noqa: N815
+    tags: MappingEntry | None = None
+    agreements: dict[Literal[AGREEMENTS], MappingEntry] = {}  # type: ignore[valid-type]
+    attributes: dict[str, MappingEntry] = {}
+
+
+class RowSettings(_Section):
+    """
+    What happens to blank cells, to several rows of one profile, to unknown columns.
+
+    Attributes:
+        blank: `omit` leaves the field alone; `block` blocks the row.
+        duplicates: `fold` joins rows of one profile, `first` and `last` choose one,
+            `block` sends none of them.
+        extra_columns: Unmapped columns become `attributes`, or are ignored, or stop
+            the run before anything is sent.
+    """
+
+    blank: Blank = "omit"
+    duplicates: Duplicates = "fold"
+    extra_columns: ExtraColumns = "refuse"
+
+
+class DeliverySettings(_Section):
+    """
+    How fast and in what portions.
+
+    Attributes:
+        concurrency: Requests in flight, fixed; without it the tool starts with 4
+            and finds its own number up to 16.
+        rate: Requests per second at most.
+        max_rows: Rows in a batch at most.
+        max_bytes: Bytes in a request body at most, brackets included.
+    """
+
+    concurrency: Annotated[int, Field(ge=1, le=32)] | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
+    max_rows: Annotated[int, Field(ge=1, le=MAX_BATCH_ROWS)] = MAX_BATCH_ROWS
+    max_bytes: Annotated[int, Field(ge=1000, le=MAX_BATCH_BYTES)] = DEFAULT_BATCH_BYTES
+
+
+class Job(_Section):
+    """
+    A job file, or what the flags alone amount to.
+
+    Attributes:
+        name: Names the dataset together with the workspace.
+        work_dir: Journal, key and run folders; relative to the job file.
+        verify: How much is read back after an import.
+    """
+
+    version: Literal[1] = 1
+    name: str | None = None
+    work_dir: str | None = None
+    source: SourceSettings = SourceSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    mapping: MappingSettings | None = None
+    rows: RowSettings = RowSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    verify: Literal["sample", "all", "none"] = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """
+    One mapped field: the resolved form of a mapping entry.
+
+    Attributes:
+        name: Dotted path in the API's object, such as `attributes.tier`.
+        column: The source column it is read from.
+    """
+
+    name: str
+    column: str
+    kind: FieldKind
+    options: ColumnMapping
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """
+    What happens to every column of a source.
+
+    Attributes:
+        rules: In the order in which faults of a row are looked at.
+        ignored: Columns left out on purpose: read-only names, the tool's own columns,
+            and unmapped ones under `extra_columns: ignore`.
+        extra: Unmapped columns; non-empty only while nobody has decided about them.
+    """
+
+    rules: tuple[FieldRule, ...]
+    ignored: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+    def rule(self, name: str) -> FieldRule | None:
+        """Return the rule of the field *name*, if it is mapped."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+
+class Secret:
+    """A string that never shows itself: `repr`, `str` and pickles are masked."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value, for the one place that puts it on the wire."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('****')"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        return Secret, ("",)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """
+    How to prove who we are: a ready token, or an API key.
+
+    Attributes:
+        guid: Of the workspace; needed for `basic` only.
+    """
+
+    token: Secret = field(default_factory=lambda: Secret(""))
+    api_key: Secret = field(default_factory=lambda: Secret(""))
+    guid: str | None = None
+    basic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """
+    Which service, and how to reach it.
+
+    Attributes:
+        ca_bundle: PEM file of trusted authorities instead of the default ones.
+        env_proxy: Whether the proxy variables of the environment are obeyed.
+    """
+
+    base_url: str
+    credentials: Credentials
+    ca_bundle: str | None = None
+    env_proxy: bool = False
+
+
+def kind_of(name: str) -> FieldKind:
+    """Return how the field with the dotted path *name* is read and written."""
+    if name.startswith("attributes."):
+        return FieldKind.ATTRIBUTE
+    if name.startswith("agreements."):
+        return FieldKind.AGREEMENT
+    return FIELD_BY_NAME[name].kind
