@@ -1,0 +1,122 @@
+"""
+Clean rows become JSON text, column by column, without a Python loop over rows.
+
+For each field an expression yields `"key":<json>`, or null where the cell is null; what
+is null is left out. Nested objects are joined in a stage of their own, because polars
+computes a repeated sub-expression twice within one stage (measured: 2.5 instead of
+3.1 CPU s for the whole plan over a million rows).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NESTED: Final = ("agreements", "attributes")
+
+# RFC 8259, section 7: what must be escaped inside a string, and nothing else.
+_ESCAPES: Final = {
+    '"': '\\"',
+    "\\": "\\\\",
+    **{chr(code): f"\\u{code:04x}" for code in range(0x20)},
+    "\b": "\\b",
+    "\t": "\\t",
+    "\n": "\\n",
+    "\f": "\\f",
+    "\r": "\\r",
+}
+_ESCAPED: Final = list(_ESCAPES)
+_ESCAPING: Final = list(_ESCAPES.values())
+
+
+def encode(
+    clean: pl.DataFrame, *, raw: frozenset[str] = frozenset(), lane: int = MAIN_LANE
+) -> Encoded:
+    """
+    Write each row of *clean* as one compact JSON object.
+
+    Args:
+        raw: String columns that hold JSON already, compact and checked.
+        lane: Noted on the result.
+
+    Frame:
+        in   source_no, row_no, then a column per field, named by its dotted path;
+             String, Boolean, any integer, Float64, Decimal, List or Struct;
+             floats are finite
+        out  source_no, row_no, json String, n_bytes UInt32
+
+    Rows: count and order unchanged. A row without any value becomes `{}`.
+
+    Cost: about 1.2 CPU s for a million rows of 17 columns; works on copies of the
+    text, so memory is about three times the slice.
+    """
+    fields = [name for name in clean.columns if name not in ROW_KEY]
+    plan = clean.lazy().select(
+        *ROW_KEY,
+        *(_member(name, clean.schema[name], raw=name in raw) for name in fields),
+    )
+    for parent in NESTED:
+        inner = [name for name in fields if name.startswith(f"{parent}.")]
+        if inner:
+            joined = pl.col(parent)
+            plan = plan.with_columns(_joined(inner).alias(parent)).with_columns(
+                pl.when(joined != "")
+                .then(pl.lit(f'"{parent}":{{') + joined + pl.lit("}"))
+                .alias(parent)
+            )
+    frame = (
+        plan.select(
+            *ROW_KEY,
+            (
+                pl.lit("{") + _joined(_top_level(fields)) + pl.lit("}")
+                if fields
+                else pl.lit("{}")
+            ).alias("json"),
+        )
+        .with_columns(pl.col("json").str.len_bytes().alias("n_bytes"))
+        .collect()
+    )
+    return Encoded(frame, lane)
+
+
+def _top_level(fields: Sequence[str]) -> list[str]:
+    """Return the names to join, each nested object where its first field stands."""
+    names = [name.split(".", 1)[0] if _is_nested(name) else name for name in fields]
+    return list(dict.fromkeys(names))
+
+
+def _is_nested(name: str) -> bool:
+    return name.startswith(tuple(f"{parent}." for parent in NESTED))
+
+
+def _joined(names: Sequence[str]) -> pl.Expr:
+    return pl.concat_str(names, separator=",", ignore_nulls=True)
+
+
+def _member(name: str, dtype: pl.DataType, *, raw: bool) -> pl.Expr:
+    """Return `"key":<json>` for a column, null where its cell is null."""
+    key = name.split(".", 1)[1] if _is_nested(name) else name
+    prefix = json.dumps(key, ensure_ascii=False) + ":"
+    column = pl.col(name)
+    if dtype == pl.Boolean():
+        text = pl.when(column).then(pl.lit(prefix + "true"))
+        member: pl.Expr = text.when(~column).then(pl.lit(prefix + "false"))
+    elif raw or dtype.is_integer() or dtype.is_decimal():
+        member = pl.lit(prefix) + column.cast(pl.String)
+    elif dtype == pl.String():
+        escaped = column.str.replace_many(_ESCAPED, _ESCAPING)
+        member = pl.lit(prefix + '"') + escaped + pl.lit('"')
+    else:
+        # `struct.json_encode` serves plain and list columns too, though it says so
+        # nowhere: test_encoder holds it to that. It writes null as the text "null".
+        member = pl.when(column.is_not_null()).then(
+            pl.lit(prefix) + column.struct.json_encode()
+        )
+    return member.alias(name)
