@@ -1,0 +1,261 @@
+"""
+One row a profile: which rows of a source are the same person, and what becomes of them.
+
+Rows are linked by equal customId, e-mail, uuid or clientId; by phone only where it is
+the sole identifier of both. Linked rows form a group. A group that holds two distinct
+values of one linking identifier contradicts itself and is blocked whole; any other is
+folded, or one of its rows is chosen. Everything works on keyed 128-bit digests, bucket
+by bucket, so memory follows the rows that collide, not the source.
+
+The digest here is xxh3 under a key that is drawn per run and never stored; the digests
+themselves live until pass 1 ends. Two of ten million identifiers fall together with a
+chance of 1.5e-25.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import polars_hash as plh
+
+from pipeline.records import ROW_KEY, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pipeline.settings import Duplicates
+
+# Linking identifiers, with the tag that keeps equal texts of two kinds apart.
+LINKING: Final = ("customId", "email", "uuid", "clientId")
+PHONE_ALONE: Final = len(LINKING)
+PHONE_BESIDE: Final = len(LINKING) + 1
+# 24 bits for the file, 40 for the row: 16 million files of a trillion rows.
+_FILE_SHIFT: Final = 2**40
+GROUPS_IN_BUCKET: Final = 50_000
+
+ENTRIES_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "row": pl.UInt64(),
+    "kind": pl.UInt8(),
+    "digest": pl.UInt128(),
+}
+FATES_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "row": pl.UInt64(),
+    "survivor": pl.UInt64(),
+    "state": pl.String(),
+    "code": pl.String(),
+    "bucket": pl.UInt32(),
+}
+
+
+def packed_row() -> pl.Expr:
+    """Return source_no and row_no as one number that sorts in file order."""
+    source_no = pl.col("source_no").cast(pl.UInt64)
+    return (source_no * _FILE_SHIFT + pl.col("row_no")).alias("row")
+
+
+def unpacked_row(column: str = "row") -> tuple[pl.Expr, pl.Expr]:
+    """Return the two columns that `packed_row` joined."""
+    packed = pl.col(column)
+    return (
+        (packed // _FILE_SHIFT).cast(pl.UInt32).alias("source_no"),
+        (packed % _FILE_SHIFT).alias("row_no"),
+    )
+
+
+def identifier_entries(
+    clean: pl.DataFrame, identifiers: Iterable[str], key: str
+) -> pl.DataFrame:
+    """
+    List the identifiers of clean rows, as digests.
+
+    Args:
+        identifiers: Fields that can find a profile in this workspace.
+        key: Secret text of this run.
+
+    Frame:
+        in   source_no, row_no, and the identifier columns
+        out  `ENTRIES_SCHEMA`: row (see `packed_row`), kind (place in `LINKING`, or one
+             of the two phone kinds), digest
+
+    Rows: one per identifier given.
+    """
+    present = [name for name in LINKING if name in identifiers]
+    frame = clean.lazy().with_columns(packed_row())
+    parts = [
+        frame.filter(pl.col(name).is_not_null()).select(
+            "row",
+            pl.lit(LINKING.index(name), dtype=pl.UInt8).alias("kind"),
+            _digest(f"{key}{name}:", pl.col(name).cast(pl.String)),
+        )
+        for name in present
+    ]
+    if "phone" in identifiers:
+        is_alone = pl.all_horizontal(
+            pl.lit(value=True), *(pl.col(name).is_null() for name in present)
+        )
+        parts.append(
+            frame.filter(pl.col("phone").is_not_null()).select(
+                "row",
+                pl.when(is_alone)
+                .then(pl.lit(PHONE_ALONE, dtype=pl.UInt8))
+                .otherwise(pl.lit(PHONE_BESIDE, dtype=pl.UInt8))
+                .alias("kind"),
+                _digest(f"{key}phone:", pl.col("phone")),
+            )
+        )
+    if not parts:
+        return pl.DataFrame(schema=ENTRIES_SCHEMA)
+    return pl.concat(pl.collect_all(parts))
+
+
+def _digest(prefix: str, text: pl.Expr) -> pl.Expr:
+    # The plugin's own concat_str returns an expression that knows `nchash`.
+    keyed = plh.concat_str(pl.lit(prefix), text)
+    return keyed.nchash.xxh3_128(seed=0).alias("digest")
+
+
+def decide(
+    buckets: Callable[[], Iterator[pl.DataFrame]], duplicates: Duplicates
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """
+    Find the groups of a source and say what becomes of their rows.
+
+    Args:
+        buckets: Gives the entries of all rows; equal digests always in one bucket.
+            Called a second time only when rows collide.
+
+    Frame:
+        out  fates: `FATES_SCHEMA`, sorted by row, one line per row of a group. state
+             is null for a row that goes out: alone, or carrying what was folded into
+             it (then `bucket` is not null, here as in the rows it carries).
+        out  shared: row, of phone-only rows whose phone also stands on another row
+
+    Cost: memory follows the rows that collide.
+    """
+    links, shared = [], []
+    for entries in buckets():
+        found, phones = _collisions(entries)
+        links.append(found)
+        shared.append(phones)
+    shared_rows = (
+        pl.concat(shared) if shared else pl.DataFrame(schema={"row": pl.UInt64})
+    )
+    groups = components(pl.concat(links)) if links else _NO_GROUPS
+    if groups.is_empty():
+        return pl.DataFrame(schema=FATES_SCHEMA), shared_rows
+    distinct = [
+        entries.filter(pl.col("kind") < PHONE_ALONE)
+        .join(groups, on="row")
+        .select("group", "kind", "digest")
+        .unique()
+        for entries in buckets()
+    ]
+    conflicts = (
+        pl.concat(distinct)
+        .group_by("group", "kind")
+        .agg(pl.len().alias("n"))
+        .filter(pl.col("n") > 1)
+        .select(pl.col("group").unique())
+    )
+    return _fates(groups, conflicts["group"], duplicates), shared_rows
+
+
+_NO_GROUPS: Final = pl.DataFrame(schema={"row": pl.UInt64, "group": pl.UInt64})
+
+
+def _collisions(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (row, digest) of linking entries that meet, and the shared phones."""
+    linking = entries.filter(pl.col("kind") <= PHONE_ALONE).unique()
+    links = linking.filter(pl.col("digest").is_duplicated()).select("row", "digest")
+    beside = entries.filter(pl.col("kind") == PHONE_BESIDE).select("digest")
+    alone = entries.filter(pl.col("kind") == PHONE_ALONE)
+    return links, alone.join(beside, on="digest", how="semi").select("row")
+
+
+def components(links: pl.DataFrame) -> pl.DataFrame:
+    """
+    Join rows that meet, directly or through others, into groups.
+
+    Every row takes the smallest row it can see, and then that row's own choice, until
+    nothing changes: union by frames, so that ten million links need no Python loop.
+
+    Frame:
+        in   row, digest
+        out  row, group (the smallest row of the group)
+    """
+    labels = links.select(pl.col("row").unique()).with_columns(group=pl.col("row"))
+    while True:
+        seen = (
+            links.join(labels, on="row")
+            .with_columns(pl.col("group").min().over("digest"))
+            .group_by("row")
+            .agg(pl.col("group").min())
+        )
+        jumped = (
+            seen.join(seen.rename({"row": "group", "group": "further"}), on="group")
+            .select("row", group="further")
+            .sort("row")
+        )
+        if jumped.equals(labels.sort("row")):
+            return jumped
+        labels = jumped
+
+
+def _fates(
+    groups: pl.DataFrame, conflicts: pl.Series, duplicates: Duplicates
+) -> pl.DataFrame:
+    keeps_first = duplicates == "first"
+    survivor = pl.col("row").min() if keeps_first else pl.col("row").max()
+    code = "FOLDED" if duplicates == "fold" else "SUPERSEDED"
+    is_conflict = pl.col("group").is_in(conflicts.implode())
+    is_blocked = is_conflict | (duplicates == "block")
+    is_folded = ~is_blocked & (pl.col("row") != pl.col("survivor"))
+    bucket = (pl.col("survivor").rank("dense") - 1) // GROUPS_IN_BUCKET
+    return (
+        groups.with_columns(survivor.over("group").alias("survivor"))
+        .select(
+            "row",
+            "survivor",
+            pl.when(is_blocked)
+            .then(pl.lit(State.BLOCKED.value))
+            .when(is_folded)
+            .then(pl.lit(State.FOLDED.value))
+            .alias("state"),
+            pl.when(is_conflict)
+            .then(pl.lit("ID_CONFLICT"))
+            .when(is_blocked)
+            .then(pl.lit("DUPLICATE"))
+            .when(is_folded)
+            .then(pl.lit(code))
+            .alias("code"),
+            pl.when(~is_blocked & (duplicates == "fold"))
+            .then(bucket)
+            .cast(pl.UInt32)
+            .alias("bucket"),
+        )
+        .sort("row")
+    )
+
+
+def fold(held: pl.DataFrame) -> pl.DataFrame:
+    """
+    Join the rows of each group into its survivor: the last given value wins, per field.
+
+    Frame:
+        in   row, survivor, source_no, row_no, then clean fields; null = not given
+        out  source_no, row_no of the survivor, the fields; sorted by survivor
+
+    Rows: one per group.
+    """
+    fields = [n for n in held.columns if n not in (*ROW_KEY, "row", "survivor")]
+    return (
+        held.sort("row")
+        .group_by("survivor", maintain_order=True)
+        .agg(
+            *(pl.col(name).last() for name in ROW_KEY),
+            *(pl.col(name).drop_nulls().last() for name in fields),
+        )
+        .sort("survivor")
+        .drop("survivor")
+    )

@@ -1,0 +1,109 @@
+"""
+Frames that wait on disk: bounded memory for what pass 1 and pass 2 must hold back.
+
+Entries are spread over buckets by digest; each bucket is read back alone. Files are
+private (0600), live in a folder of their own, and are removed when the spill closes;
+after a crash the folder is left for the next run's clean-up and is never read again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Final, Self
+
+import polars as pl
+
+from pipeline.files import make_private_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+N_BUCKETS: Final = 64
+# About 64 MB of entries (25 bytes each) before they go to disk.
+MAX_ROWS_IN_MEMORY: Final = 2_500_000
+
+
+class Spill:
+    """
+    Frames of one shape, spread over buckets by a column of bucket numbers.
+
+    Effects: nothing is written before *max_rows* rows are held. Use as a context
+    manager; leaving it removes the folder.
+
+    Args:
+        folder: Made when needed; must not exist with other content.
+    """
+
+    def __init__(self, folder: Path, *, max_rows: int = MAX_ROWS_IN_MEMORY) -> None:
+        self._folder = folder
+        self._max_rows = max_rows
+        self._held: list[pl.DataFrame] = []
+        self._n_held_rows = 0
+        self._n_flushes = 0
+        self._buckets: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.clear()
+        if self._n_flushes:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """
+        Keep *frame*, which has a column `bucket`.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        if frame.is_empty():
+            return
+        self._held.append(frame)
+        self._n_held_rows += frame.height
+        if self._n_held_rows >= self._max_rows:
+            self._flush()
+
+    def buckets(self) -> Iterator[pl.DataFrame]:
+        """
+        Give the frames back, one per bucket in ascending order, without `bucket`.
+
+        Can be called again. Memory: one bucket, or all of it while nothing is on disk;
+        then one frame holds everything.
+        """
+        if not self._n_flushes:
+            if self._held:
+                yield (
+                    pl.concat(self._held)
+                    .sort("bucket", maintain_order=True)
+                    .drop("bucket")
+                )
+            return
+        self._flush()
+        for bucket in sorted(self._buckets):
+            parts = sorted(self._folder.glob(f"{bucket:06d}-*.ipc"))
+            yield pl.concat([pl.read_ipc(part) for part in parts])
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        make_private_dir(self._folder)
+        frame = pl.concat(self._held)
+        self._held.clear()
+        self._n_held_rows = 0
+        parts = frame.partition_by("bucket", as_dict=True, include_key=False)
+        for (bucket,), part in parts.items():
+            number = int(str(bucket))
+            self._buckets.add(number)
+            path = self._folder / f"{number:06d}-{self._n_flushes:06d}.ipc"
+            path.touch(mode=0o600)
+            part.write_ipc(path)
+        self._n_flushes += 1
+
+
+def by_digest(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the bucket of each entry: equal digests, equal buckets."""
+    return entries.with_columns(
+        (pl.col("digest") % N_BUCKETS).cast(pl.UInt32).alias("bucket")
+    )

@@ -1,0 +1,45 @@
+"""What waits on disk comes back whole, and leaves nothing behind."""
+
+import stat
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.spill import Spill
+
+
+@given(
+    parts=st.lists(st.lists(st.integers(0, 9), max_size=20), max_size=6),
+    max_rows=st.integers(1, 200),
+)
+def test_every_row_comes_back_in_its_bucket(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[int]], max_rows: int
+) -> None:
+    folder = tmp_path_factory.mktemp("spill") / "entries"
+    with Spill(folder, max_rows=max_rows) as spill:
+        for part in parts:
+            frame = pl.DataFrame({"value": part}, schema={"value": pl.Int64})
+            spill.add(frame.with_columns((pl.col("value") % 3).alias("bucket")))
+        once = [frame["value"].to_list() for frame in spill.buckets()]
+        twice = [frame["value"].to_list() for frame in spill.buckets()]
+
+    everything = [value for part in parts for value in part]
+    assert once == twice
+    assert sorted(v for bucket in once for v in bucket) == sorted(everything)
+    for residue in range(3):
+        homes = [i for i, b in enumerate(once) if any(v % 3 == residue for v in b)]
+        assert len(homes) <= 1
+    assert not folder.exists()
+
+
+def test_files_on_disk_are_private(tmp_path: Path) -> None:
+    with Spill(tmp_path / "held", max_rows=1) as spill:
+        spill.add(pl.DataFrame({"value": [1], "bucket": [0]}))
+
+        assert stat.S_IMODE((tmp_path / "held").stat().st_mode) == 0o700
+        files = (tmp_path / "held").iterdir()
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert [f["value"].to_list() for f in spill.buckets()] == [[1]]
