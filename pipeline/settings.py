@@ -9,9 +9,9 @@ environment; `config.py` does. Units are in the names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from pipeline.contract import (
     AGREEMENTS,
@@ -114,7 +114,26 @@ MappingEntry = str | ColumnMapping
 
 
 class MappingSettings(_Section):
-    """Which column becomes which field; a bare name stands for `{column: NAME}`."""
+    """
+    Which column becomes which field; a bare name stands for `{column: NAME}`.
+
+    The order of the job file is kept: the first fault of a row, in this order, names
+    its code.
+    """
+
+    _order: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_order(cls, data: Any, handler: Any) -> MappingSettings:  # noqa: ANN401
+        read: MappingSettings = handler(data)
+        read._order = tuple(data) if isinstance(data, dict) else data.order
+        return read
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The keys given, as they stand in the job file."""
+        return self._order
 
     email: MappingEntry | None = None
     phone: MappingEntry | None = None
@@ -148,11 +167,14 @@ class RowSettings(_Section):
             `block` sends none of them.
         extra_columns: Unmapped columns become `attributes`, or are ignored, or stop
             the run before anything is sent.
+        region: ISO 3166 alpha-2 region of national phone numbers, where the mapping
+            names none.
     """
 
     blank: Blank = "omit"
     duplicates: Duplicates = "fold"
     extra_columns: ExtraColumns = "refuse"
+    region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
 
 
 class DeliverySettings(_Section):

@@ -1,0 +1,228 @@
+"""
+Which column becomes which field, decided before anything is read twice.
+
+With a `mapping` in the job, that mapping is all there is. Without one, headers that
+equal a native field or one of its aliases are taken, as `contract.NATIVE_FIELDS` says.
+What is left over is never dropped in silence: it is listed as ignored, becomes
+attributes, or stops the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.contract import (
+    AGREEMENTS,
+    FORBIDDEN_IN_ATTRIBUTE_NAMES,
+    IDENTIFIERS,
+    NATIVE_FIELDS,
+    READ_ONLY_NAMES,
+    RESERVED_ATTRIBUTES,
+    TOOL_COLUMNS,
+    FieldKind,
+    fold_header,
+)
+from pipeline.errors import SettingsError
+from pipeline.settings import ColumnMapping, FieldRule, Job, Mapping, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pipeline.settings import MappingEntry, MappingSettings
+
+# Identifiers are looked at first, the other fields in the order of the mapping.
+_FIRST = {name: place for place, name in enumerate(IDENTIFIERS)}
+_ALIASES = {
+    folded: field.name
+    for field in NATIVE_FIELDS
+    if field.kind is not FieldKind.CLIENT_ID
+    for folded in (fold_header(field.name), *field.aliases)
+}
+
+
+def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
+    """
+    Decide about every column of a source.
+
+    Raises:
+        SettingsError: A mapped column is missing, two columns claim one field, an
+            attribute name is reserved or forbidden, no identifier is mapped, or an
+            option does not fit its field. All such faults of one kind are named.
+    """
+    rules = (
+        _automatic(columns) if job.mapping is None else _declared(job.mapping, columns)
+    )
+    rules = [_in_region(rule, job.rows.region) for rule in rules]
+    taken = {rule.column for rule in rules}
+    left = [name for name in columns if name not in taken]
+    ignored = [name for name in left if name in READ_ONLY_NAMES or name in TOOL_COLUMNS]
+    extra = [name for name in left if name not in ignored]
+    if job.rows.extra_columns == "attributes":
+        rules += [
+            _rule(f"attributes.{name}", ColumnMapping(column=name)) for name in extra
+        ]
+        extra = []
+    elif job.rows.extra_columns == "ignore":
+        ignored += extra
+        extra = []
+    _check_attribute_names(rules)
+    _check_options(rules)
+    _check_identifiers(rules, job)
+    ordered = sorted(rules, key=lambda rule: _FIRST.get(rule.name, len(_FIRST)))
+    return Mapping(tuple(ordered), tuple(ignored), tuple(extra))
+
+
+def _rule(name: str, options: ColumnMapping) -> FieldRule:
+    return FieldRule(name, options.column, kind_of(name), options)
+
+
+def _in_region(rule: FieldRule, region: str | None) -> FieldRule:
+    if rule.kind is not FieldKind.PHONE or rule.options.region is not None:
+        return rule
+    options = rule.options.model_copy(update={"region": region})
+    return replace(rule, options=options)
+
+
+def _declared(settings: MappingSettings, columns: Sequence[str]) -> list[FieldRule]:
+    entries: dict[str, MappingEntry] = {}
+    for name in settings.order:
+        entry = getattr(settings, name)
+        if name in ("agreements", "attributes"):
+            entries |= {f"{name}.{key}": value for key, value in entry.items()}
+        elif entry is not None:
+            entries[name] = entry
+    rules = [
+        _rule(
+            name,
+            ColumnMapping(column=entry) if isinstance(entry, str) else entry,
+        )
+        for name, entry in entries.items()
+    ]
+    missing = [
+        f"{rule.column!r} (for {rule.name})"
+        for rule in rules
+        if rule.column not in columns
+    ]
+    if missing:
+        raise SettingsError(
+            f"the mapping names {_listed(missing, 'a column', 'columns')} that the "
+            f"source does not have. It has: {', '.join(columns)}"
+        )
+    return rules
+
+
+def _automatic(columns: Sequence[str]) -> list[FieldRule]:
+    claims: dict[str, list[str]] = {}
+    for column in columns:
+        if column in READ_ONLY_NAMES or column in TOOL_COLUMNS:
+            continue
+        name = _field_of(column)
+        if name is not None:
+            claims.setdefault(name, []).append(column)
+    twice = {name: found for name, found in claims.items() if len(found) > 1}
+    if twice:
+        told = "; ".join(f"{name}: {', '.join(found)}" for name, found in twice.items())
+        raise SettingsError(
+            f"two columns for one field ({told}). Say which one in a mapping: "
+            "`crm-pipeline init SOURCE` writes a job file to start from"
+        )
+    return [
+        _rule(name, ColumnMapping(column=found[0])) for name, found in claims.items()
+    ]
+
+
+def _field_of(column: str) -> str | None:
+    """Return the field that *column* names by itself, if any."""
+    parent, _, key = column.partition(".")
+    if parent == "attributes" and key:
+        return column
+    if parent == "agreements":
+        known = {name.lower(): name for name in AGREEMENTS}
+        found = known.get(key.lower())
+        return f"agreements.{found}" if found else None
+    return _ALIASES.get(fold_header(column))
+
+
+def _check_attribute_names(rules: Iterable[FieldRule]) -> None:
+    names = [
+        r.name.removeprefix("attributes.")
+        for r in rules
+        if r.kind is FieldKind.ATTRIBUTE
+    ]
+    reserved = [name for name in names if name in RESERVED_ATTRIBUTES]
+    if reserved:
+        raise SettingsError(
+            f"the API ignores attributes with {_listed(reserved, 'the name', 'names')} "
+            "without a word. Map the column to another name, or leave it out. Reserved "
+            f"are: {', '.join(sorted(RESERVED_ATTRIBUTES))}"
+        )
+    odd = [n for n in names if not n or set(n) & set(FORBIDDEN_IN_ATTRIBUTE_NAMES)]
+    if odd:
+        raise SettingsError(
+            f"an attribute name is empty or holds a line break or another character "
+            f"that the API forbids: {', '.join(map(repr, odd))}"
+        )
+
+
+_OPTION_KINDS = {
+    "format": {FieldKind.BIRTH_DATE, FieldKind.ATTRIBUTE},
+    "type": {FieldKind.ATTRIBUTE},
+    "split": {FieldKind.TAGS, FieldKind.ATTRIBUTE},
+    "region": {FieldKind.PHONE},
+    "zone": {FieldKind.ATTRIBUTE},
+    "case": {FieldKind.EMAIL},
+    "decimal": {FieldKind.ATTRIBUTE},
+    "values": {
+        FieldKind.SEX,
+        FieldKind.AGREEMENT,
+        FieldKind.ATTRIBUTE,
+        FieldKind.TEXT,
+        FieldKind.COUNTRY,
+        FieldKind.TAGS,
+    },
+    "trim": {FieldKind.TEXT, FieldKind.COUNTRY, FieldKind.ATTRIBUTE, FieldKind.TAGS},
+}
+
+
+def _check_options(rules: Iterable[FieldRule]) -> None:
+    wrong = [
+        f"mapping.{rule.name}.{option}"
+        for rule in rules
+        for option in sorted(rule.options.model_fields_set)
+        if getattr(rule.options, option) is not None
+        and option in _OPTION_KINDS
+        and rule.kind not in _OPTION_KINDS[option]
+    ]
+    if wrong:
+        raise SettingsError(f"an option does not fit its field: {', '.join(wrong)}")
+
+
+def _check_identifiers(rules: Sequence[FieldRule], job: Job) -> None:
+    names = {rule.name for rule in rules}
+    if not job.workspace.unique_email and "email" in names:
+        target = job.workspace.email_attribute
+        if target is None:
+            raise SettingsError(
+                "in a workspace with non-unique e-mails the field `email` identifies "
+                "nobody: set workspace.email_attribute to the attribute that holds the "
+                "address, or leave mapping.email out"
+            )
+        if f"attributes.{target}" in names:
+            raise SettingsError(
+                f"workspace.email_attribute and the mapping both write the attribute "
+                f"{target!r}: leave one of them out"
+            )
+    identifiers = set(IDENTIFIERS) - (
+        set() if job.workspace.unique_email else {"email"}
+    )
+    if not names & identifiers:
+        raise SettingsError(
+            "no column is mapped to an identifier (email, phone, customId, uuid), so "
+            "no profile could be found. Name one in a mapping, or check the delimiter. "
+            f"Mapped so far: {', '.join(r.column for r in rules) or 'nothing'}"
+        )
+
+
+def _listed(names: Sequence[str], one: str, several: str) -> str:
+    return f"{one if len(names) == 1 else several} {', '.join(names)}"
