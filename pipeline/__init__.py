@@ -1,0 +1,92 @@
+"""
+Move customer profiles between files and a CRM.
+
+    source ─ reader ─ transform ─ encoder ─ chunker ─ delivery ─ journal ─ outcomes
+
+Everything that outsiders may use is listed in `__all__`. Names are loaded when they are
+first asked for, so that importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.connection import Connector, Workspace, workspace_of
+    from pipeline.errors import PipelineError
+    from pipeline.export.exporter import ExportReport, export_profiles
+    from pipeline.importer import ImportRequest, RunReport, run_import
+    from pipeline.journal import list_runs
+    from pipeline.profiles import (
+        Identifier,
+        ProfileReply,
+        create_profile,
+        delete_profile,
+        get_profile,
+        update_profile,
+    )
+    from pipeline.proposal import propose_job
+    from pipeline.readback import read_back
+    from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+
+_HOMES = {
+    "Connector": "connection",
+    "Credentials": "settings",
+    "ExportReport": "export.exporter",
+    "Identifier": "profiles",
+    "ImportRequest": "importer",
+    "Job": "settings",
+    "PipelineError": "errors",
+    "ProfileReply": "profiles",
+    "RemoteSettings": "settings",
+    "RunReport": "importer",
+    "Secret": "settings",
+    "Workspace": "connection",
+    "create_profile": "profiles",
+    "delete_profile": "profiles",
+    "export_profiles": "export.exporter",
+    "get_profile": "profiles",
+    "list_runs": "journal",
+    "propose_job": "proposal",
+    "read_back": "readback",
+    "run_import": "importer",
+    "update_profile": "profiles",
+    "workspace_of": "connection",
+}
+
+__all__ = [
+    "Connector",
+    "Credentials",
+    "ExportReport",
+    "Identifier",
+    "ImportRequest",
+    "Job",
+    "PipelineError",
+    "ProfileReply",
+    "RemoteSettings",
+    "RunReport",
+    "Secret",
+    "Workspace",
+    "create_profile",
+    "delete_profile",
+    "export_profiles",
+    "get_profile",
+    "list_runs",
+    "propose_job",
+    "read_back",
+    "run_import",
+    "update_profile",
+    "workspace_of",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

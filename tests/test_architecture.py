@@ -39,21 +39,42 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
         "edges",
         frozenset(
             {
+                "addresses",
                 "client",
                 "config",
                 "files",
                 "journal",
+                "journal_tables",
                 "logs",
                 "progress",
                 "reader",
                 "retrying",
                 "sources",
                 "spill",
+                "tokens",
                 "writer",
             }
         ),
     ),
-    ("flows", frozenset({"checker", "delivery", "export", "importer", "profiles"})),
+    (
+        "flows",
+        frozenset(
+            {
+                "checker",
+                "connection",
+                "delivery",
+                "export",
+                "feed",
+                "importer",
+                "lookahead",
+                "profiles",
+                "proposal",
+                "readback",
+                "run_files",
+                "turnstile",
+            }
+        ),
+    ),
     ("facade", frozenset({""})),
     ("shell", frozenset({"__main__", "cli"})),
 )

@@ -1,0 +1,83 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null)
+TOOL   := $(VENV)/.tool-installed
+DEV    := $(VENV)/.dev-installed
+
+.PHONY: help demo test test-all lint type fmt cov check bench sandbox docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+demo: $(TOOL) ## 5,000 messy customers through check, import, read back and export
+	@$(BIN)/crm-pipeline demo
+
+test: $(DEV) ## the tests, in under three minutes
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(DEV) ## all tests, slow ones too
+	@$(BIN)/python -m pytest -q
+
+lint: $(DEV) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+type: $(DEV) ## mypy --strict
+	@$(BIN)/mypy
+
+fmt: $(DEV) ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+cov: $(DEV) ## branch coverage of the vocabulary and the core: 100 %
+	@$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= --durations=0 -p no:randomly
+	@$(BIN)/python -m coverage report --fail-under=100 --include="$$($(BIN)/python tests/core_files.py)"
+
+check: lint type test ## what CI runs, without the demo
+
+bench: $(DEV) ## measure, and compare with other ways to do it
+	@$(BIN)/python benchmarks/run.py
+
+docs: $(DEV) ## write the generated parts of docs/
+	@$(BIN)/python docs/generate.py
+
+sandbox: $(TOOL) ## serve the simulator of the API on port 8765
+	@$(BIN)/crm-pipeline sandbox
+
+lock: ## choose new versions for constraints.txt (needs uv)
+	@uv pip compile -q --universal --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --upgrade --all-extras --python-version 3.11 \
+	  pyproject.toml -o constraints.txt
+
+clean: ## remove what was built and measured
+	@rm -rf $(VENV) .crm-pipeline .mypy_cache .ruff_cache .hypothesis .coverage build dist
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+ifdef UV
+	@$(UV) venv -q --allow-existing --python $(PYTHON) $(VENV)
+else
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25'
+endif
+	@touch $@
+
+ifdef UV
+INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e
+else
+INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
+endif
+
+$(TOOL): $(VENV)/.made
+	@echo "installing crm-pipeline into $(VENV) (once)"
+	@$(INSTALL) .
+	@touch $@
+
+$(DEV): $(VENV)/.made
+	@echo "installing crm-pipeline and its test tools into $(VENV) (once)"
+	@$(INSTALL) '.[dev,bench]'
+	@touch $(TOOL) $@

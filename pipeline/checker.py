@@ -1,0 +1,277 @@
+"""
+Pass 1: everything is read, nothing is sent.
+
+What cannot be decided row by row is decided here: whether the files can be read to
+their end, which rows are one profile, what is too large. The second pass relies on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.encoder import encode
+from pipeline.identity import decide, identifier_entries, packed_row
+from pipeline.lookahead import map_ahead
+from pipeline.outcomes import EXCEPTIONS_SCHEMA, Evidence
+from pipeline.records import BLOCKED_SCHEMA, State
+from pipeline.spill import Spill, by_digest
+from pipeline.transform import transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.reader import Source
+    from pipeline.records import Fingerprint, Slice, Transformed
+    from pipeline.settings import Duplicates
+    from pipeline.transform import TransformPlan
+
+# An escape makes six bytes of one; keys and brackets take the rest.
+_GROWTH: Final = 6
+_SAMPLE_ROWS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """
+    What pass 1 found.
+
+    Attributes:
+        n_rows: Physical records of each file.
+        faults: Every fault, `BLOCKED_SCHEMA`; several of one row possible.
+        unreadable: source_no, row_no, line_no, code, message, text.
+        omitted: Cells dropped by `on_invalid: omit`, `BLOCKED_SCHEMA`.
+        shared_phones: row, of phone-only rows whose phone stands on another row too.
+        repairs: Field → cells changed.
+        fates: See `identity.decide`.
+        line_nos: row, line_no of faulty rows, where the source has lines.
+        exceptions: See `outcomes.Evidence`.
+        mean_row_bytes: Of a row as JSON, from a sample of the first rows.
+        fingerprints: Of the files that were read.
+    """
+
+    n_rows: tuple[int, ...]
+    faults: pl.DataFrame
+    unreadable: pl.DataFrame
+    omitted: pl.DataFrame
+    shared_phones: pl.Series
+    repairs: dict[str, int]
+    fates: pl.DataFrame
+    line_nos: pl.DataFrame
+    exceptions: pl.DataFrame
+    mean_row_bytes: float
+    fingerprints: tuple[Fingerprint, ...]
+
+    @property
+    def n_sendable(self) -> int:
+        """Rows that would go out."""
+        return sum(self.n_rows) - self.exceptions.height
+
+    @property
+    def folded_lane(self) -> pl.Series:
+        """row, of the survivors that carry folded rows."""
+        carries = pl.col("state").is_null() & pl.col("bucket").is_not_null()
+        return self.fates.filter(carries)["row"]
+
+    def evidence(self) -> Evidence:
+        """Return what is known of the rows while nothing was sent."""
+        return Evidence(self.exceptions, self.folded_lane, is_sent=False)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What gathers while the slices go by."""
+
+    n_rows: Counter[int] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
+    faults: list[pl.DataFrame] = field(default_factory=list)
+    omitted: list[pl.DataFrame] = field(default_factory=list)
+    unreadable: list[pl.DataFrame] = field(default_factory=list)
+    empty: list[pl.DataFrame] = field(default_factory=list)
+    line_nos: list[pl.DataFrame] = field(default_factory=list)
+    sample: pl.Series | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """One slice after the work that needs no neighbours."""
+
+    piece: Slice
+    result: Transformed
+    entries: pl.DataFrame
+    too_large: pl.DataFrame
+    sample: pl.Series
+
+
+def check_source(
+    source: Source,
+    plan: TransformPlan,
+    duplicates: Duplicates,
+    *,
+    key: str,
+    max_row_bytes: int,
+    folder: Path,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> CheckResult:
+    """
+    Read a source to its end and decide about every row.
+
+    Args:
+        key: Secret text of this run, for the digests of identifiers.
+        max_row_bytes: The longest row that can be sent.
+        folder: For digests that do not fit into memory; removed at the end.
+        on_rows: Told how many rows went by.
+
+    Raises:
+        SourceError: The source cannot be read to its end, or changes meanwhile.
+
+    Cost: memory of a few slices, of the rows that are faulty, and of those that
+        collide; up to 64 MB of digests before they go to disk.
+    """
+    found = _Findings()
+
+    def examine(piece: Slice) -> _Examined:
+        return _examine(piece, plan, key, max_row_bytes)
+
+    with Spill(folder) as spill:
+        for examined in map_ahead(examine, source.slices()):
+            _gather(found, examined)
+            spill.add(by_digest(examined.entries))
+            on_rows(examined.piece.n_rows)
+        fates, shared = decide(spill.buckets, duplicates)
+    faults = _joined(found.faults, BLOCKED_SCHEMA)
+    unreadable = _joined(found.unreadable, _UNREADABLE)
+    return CheckResult(
+        n_rows=tuple(found.n_rows[number] for number in range(len(source.files))),
+        faults=faults,
+        unreadable=unreadable,
+        omitted=_joined(found.omitted, BLOCKED_SCHEMA),
+        shared_phones=shared["row"],
+        repairs=dict(found.repairs),
+        fates=fates,
+        line_nos=_joined(found.line_nos, _LINES),
+        exceptions=_exceptions(found, faults, unreadable, fates),
+        mean_row_bytes=float(found.sample.mean() or 0.0)  # type: ignore[arg-type]
+        if found.sample is not None
+        else 0.0,
+        fingerprints=source.fingerprints(),
+    )
+
+
+_LINES: Final[dict[str, pl.DataType]] = {"row": pl.UInt64(), "line_no": pl.UInt64()}
+_UNREADABLE: Final[dict[str, pl.DataType]] = {
+    "source_no": pl.UInt32(),
+    "row_no": pl.UInt64(),
+    "line_no": pl.UInt64(),
+    "code": pl.String(),
+    "message": pl.String(),
+    "text": pl.String(),
+}
+
+
+def _examine(
+    piece: Slice, plan: TransformPlan, key: str, max_row_bytes: int
+) -> _Examined:
+    result = transform(piece, plan)
+    sample = encode(result.clean.head(_SAMPLE_ROWS), raw=plan.raw).frame["n_bytes"]
+    too_large = _too_large(result.clean, plan, max_row_bytes)
+    clean = result.clean
+    if too_large.height:
+        clean = clean.join(too_large, on="row_no", how="anti", maintain_order="left")
+    entries = identifier_entries(clean, plan.identifiers, key)
+    return _Examined(piece, result, entries, too_large, sample)
+
+
+def _too_large(
+    clean: pl.DataFrame, plan: TransformPlan, max_row_bytes: int
+) -> pl.DataFrame:
+    """Return source_no, row_no of rows that cannot be sent; few are ever encoded."""
+    keys = clean.select("source_no", "row_no")
+    texts = [
+        pl.col(name).str.len_bytes()
+        for name, dtype in clean.schema.items()
+        if dtype == pl.String
+    ]
+    is_flat = not any(dtype.is_nested() for dtype in clean.schema.values())
+    suspects = clean
+    if is_flat and texts:
+        size = pl.sum_horizontal(texts) * _GROWTH
+        suspects = clean.filter(size > max_row_bytes // 2)
+    if suspects.is_empty():
+        return keys.clear()
+    encoded = encode(suspects, raw=plan.raw).frame
+    return encoded.filter(pl.col("n_bytes") > max_row_bytes).select(keys.columns)
+
+
+def _gather(found: _Findings, examined: _Examined) -> None:
+    piece, result = examined.piece, examined.result
+    number = pl.lit(piece.source_no, dtype=pl.UInt32).alias("source_no")
+    found.n_rows[piece.source_no] += piece.n_rows
+    found.repairs.update(result.repairs)
+    if found.sample is None and len(examined.sample):
+        found.sample = examined.sample
+    if len(piece.empty):
+        found.empty.append(pl.DataFrame({"row_no": piece.empty}).with_columns(number))
+    if piece.unreadable.height:
+        found.unreadable.append(piece.unreadable.with_columns(number))
+    if result.omitted.height:
+        found.omitted.append(result.omitted)
+    faults = [result.blocked] if result.blocked.height else []
+    if examined.too_large.height:
+        faults.append(
+            examined.too_large.select(
+                "source_no",
+                "row_no",
+                pl.lit("").alias("field"),
+                pl.lit("TOO_LARGE").alias("code"),
+                pl.lit("the row is larger than a request may be").alias("message"),
+            )
+        )
+    found.faults += faults
+    if faults and piece.line_nos is not None:
+        lines = piece.frame.select(packed_row(), line_no=piece.line_nos)
+        rows = pl.concat(part.select(packed_row()) for part in faults).unique()
+        found.line_nos.append(lines.join(rows, on="row", how="semi"))
+
+
+def _joined(parts: list[pl.DataFrame], schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    return pl.concat(
+        [pl.DataFrame(schema=schema), *(p.select(schema.keys()) for p in parts)]
+    )
+
+
+def _exceptions(
+    found: _Findings,
+    faults: pl.DataFrame,
+    unreadable: pl.DataFrame,
+    fates: pl.DataFrame,
+) -> pl.DataFrame:
+    nobody = pl.lit(None, dtype=pl.UInt64).alias("survivor")
+    blocked = pl.lit(State.BLOCKED.value).alias("state")
+    parts = [
+        _joined(found.empty, {"source_no": pl.UInt32(), "row_no": pl.UInt64()}).select(
+            packed_row(),
+            pl.lit(State.EMPTY.value).alias("state"),
+            pl.lit("EMPTY").alias("code"),
+            nobody,
+        ),
+        unreadable.select(packed_row(), blocked, "code", nobody),
+        # The first fault of a row names its code.
+        faults.unique(
+            ["source_no", "row_no"], keep="first", maintain_order=True
+        ).select(packed_row(), blocked, "code", nobody),
+        fates.filter(pl.col("state").is_not_null()).select(
+            "row",
+            "state",
+            "code",
+            pl.when(pl.col("state") == State.FOLDED.value).then(pl.col("survivor")),
+        ),
+    ]
+    return pl.concat(
+        part.select(pl.col(n).cast(t) for n, t in EXCEPTIONS_SCHEMA.items())
+        for part in parts
+    ).sort("row")

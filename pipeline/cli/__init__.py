@@ -1,0 +1,1 @@
+"""The shell: parse, one call of the library, render, exit code."""

@@ -1,0 +1,71 @@
+"""`export`: profiles into a file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline import Connector, export_profiles
+from pipeline.cli.exit_codes import INCOMPLETE, OK
+from pipeline.cli.options import (
+    found_job,
+    job_option,
+    remote_options,
+    talk_of,
+    talk_options,
+)
+from pipeline.cli.render import (
+    export_lines,
+    export_summary,
+    show_json,
+    workspace_line,
+    write_summary,
+)
+from pipeline.config import remote_settings
+
+
+@click.command("export", short_help="Write the CRM's profiles to a file.")
+@click.argument("destination", metavar="DEST")
+@job_option
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@remote_options
+@click.option("--summary", metavar="FILE", help="Write the summary there.")
+@talk_options
+def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
+    """
+    Write what the list endpoint shows to DEST (.csv, .parquet or .jsonl).
+
+    The endpoint shows 10,000 profiles at most. What it cut off is said, the file is
+    named NAME.incomplete.EXT, and the command ends with 5.
+    """
+    talk = talk_of(
+        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
+    )
+    job = found_job(flags["config"]).job
+    remote = remote_settings(
+        job,
+        base_url=flags["base_url"],
+        ca_bundle=flags["ca_bundle"],
+        env_proxy=flags["env_proxy"],
+    )
+    report = asyncio.run(
+        export_profiles(
+            Connector(remote),
+            Path(destination),
+            overwrite=flags["overwrite"],
+            expected_guid=flags["expect_workspace"] or job.workspace.guid,
+        )
+    )
+    talk.say(workspace_line(report.workspace))
+    code = OK if report.is_complete else INCOMPLETE
+    for line in export_lines(report):
+        talk.say(line)
+    summary = export_summary(report, code)
+    if flags["summary"]:
+        write_summary(Path(flags["summary"]), summary)
+    if talk.as_json:
+        show_json(summary)
+    return code

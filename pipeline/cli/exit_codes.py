@@ -1,0 +1,54 @@
+"""
+What a process ends with: one table from error to number, and the order of precedence.
+
+0 only when everything asked for is true.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline import errors
+
+if TYPE_CHECKING:
+    from pipeline.errors import PipelineError
+
+OK: Final = 0
+PARTIAL: Final = 3
+INCOMPLETE: Final = 5
+NOTHING_TO_DO: Final = 9
+DEFECT: Final = 70
+NO_SERVICE: Final = 69
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final[dict[type[PipelineError], int]] = {
+    errors.SettingsError: 78,
+    errors.LimitError: 6,
+    errors.SourceMissingError: 66,
+    errors.SourceUnusableError: 65,
+    errors.SourceChangedError: 81,
+    errors.UnreachableError: NO_SERVICE,
+    errors.PatienceEndedError: 75,
+    errors.TokenRefusedError: 77,
+    errors.WrongWorkspaceError: 78,
+    errors.ContractError: 76,
+    errors.LockedError: 80,
+    errors.JournalDamagedError: 74,
+    errors.CannotWriteError: 73,
+    errors.InvariantError: DEFECT,
+}
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the number that *error* ends the process with."""
+    for kind in type(error).__mro__:
+        if kind in EXIT_CODES:
+            return EXIT_CODES[kind]
+    return DEFECT
+
+
+def exit_code_of_rows(n_failed: int, error: PipelineError | None) -> int:
+    """Return the number for a run: what stopped it, else whether rows failed."""
+    if error is not None:
+        return exit_code_of(error)
+    return PARTIAL if n_failed else OK

@@ -1,0 +1,110 @@
+"""
+The group of commands, and the one place where errors become messages and numbers.
+
+A command's module is imported when the command is asked for: `--help` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pipeline.cli.exit_codes import DEFECT, INTERRUPTED, exit_code_of
+from pipeline.errors import PipelineError
+
+COMMANDS: Final = {
+    "demo": ("demo", "Show the tool at work against an embedded sandbox."),
+    "check": ("check", "Read a source to its end and say what would be sent."),
+    "init": ("init", "Write a job file with a proposed mapping."),
+    "import": ("import_", "Send a source to the CRM."),
+    "export": ("export", "Write the CRM's profiles to a file."),
+    "profile": ("profile", "Get, create, update or delete one profile."),
+    "runs": ("runs", "List what was run here."),
+    "sandbox": ("sandbox", "Serve a simulator of the API."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads the one asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which a newcomer needs them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the module of a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"pipeline.cli.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands without loading any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="crm-pipeline")
+def group() -> None:
+    """Move customer profiles between files and a CRM, and prove it."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    if sys.platform == "win32":
+        click.echo(
+            "crm-pipeline runs on Linux and macOS; on Windows use WSL.", err=True
+        )
+        sys.exit(78)
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line a kind of end
+    try:
+        result: Any = group.main(arguments, standalone_mode=False)
+    except PipelineError as error:
+        click.echo(f"crm-pipeline: {error}", err=True)
+        return exit_code_of(error)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("crm-pipeline: interrupted.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left; what was done stays done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        click.echo(
+            f"crm-pipeline: a defect of the tool: {type(error).__name__} at "
+            f"{_place(error)}. Please report it with this line; what the journal holds "
+            "is safe.",
+            err=True,
+        )
+        return DEFECT
+    return result if isinstance(result, int) else 0
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line where *error* was raised; its text may hold a cell."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

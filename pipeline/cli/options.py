@@ -1,0 +1,173 @@
+"""Shared options, and how flags and a job file become one job: a flag wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from pipeline.config import JobFile, no_job, read_job, work_dir
+from pipeline.errors import SettingsError
+from pipeline.logs import set_up_logging
+from pipeline.progress import NO_PROGRESS, Bars
+from pipeline.settings import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.progress import ProgressView
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+job_option = click.option(
+    "-c", "--config", "config", metavar="JOB", help="Job file, YAML or TOML."
+)
+work_dir_option = click.option(
+    "--work-dir", metavar="DIR", help="Journal and run files. [default: .crm-pipeline]"
+)
+talk_options = _stacked(
+    click.option("--json", "as_json", is_flag=True, help="Summary as JSON on stdout."),
+    click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr."),
+    click.option("--quiet", is_flag=True, help="No progress, no talk."),
+)
+remote_options = _stacked(
+    click.option("--base-url", metavar="URL", help="[default: $SYNERISE_BASE_URL]"),
+    click.option("--ca-bundle", metavar="FILE", help="Trusted authorities, PEM."),
+    click.option("--env-proxy", is_flag=True, help="Obey the proxy variables."),
+    click.option(
+        "--expect-workspace", metavar="GUID", help="Refuse any other workspace."
+    ),
+)
+source_options = _stacked(
+    click.option("--format", "format_", type=click.Choice(["csv", "parquet", "jsonl"])),
+    click.option("--encoding", help="Of the source; UTF-8 when not given."),
+    click.option("--delimiter", help="Of CSV; found when not given."),
+)
+row_options = _stacked(
+    click.option(
+        "--extra-columns",
+        type=click.Choice(["attributes", "ignore", "refuse"]),
+        help="What unmapped columns become. [default: refuse]",
+    ),
+    click.option(
+        "--blank",
+        type=click.Choice(["omit", "block"]),
+        help="What a blank cell means. [default: omit]",
+    ),
+    click.option(
+        "--duplicates",
+        type=click.Choice(["fold", "first", "last", "block"]),
+        help="Several rows of one profile. [default: fold]",
+    ),
+    click.option(
+        "--region", metavar="XX", help="Region of national phone numbers, as in PL."
+    ),
+    click.option("--max-rows", type=int, help="Rows a request. [default: 1000]"),
+    click.option("--max-bytes", type=int, help="Bytes a request. [default: 950000]"),
+    click.option(
+        "--allow-empty", is_flag=True, help="A file of 0 bytes is no error, but 0 rows."
+    ),
+    click.option("--error-on-empty", is_flag=True, help="End with 9 when no row came."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How much is said, and where."""
+
+    as_json: bool
+    quiet: bool
+    progress: ProgressView
+
+    def say(self, text: str = "") -> None:
+        """Say something to people, on stderr."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+def talk_of(*, as_json: bool, verbose: bool, quiet: bool) -> Talk:
+    """Set up logging and progress as the flags ask."""
+    set_up_logging(verbose=verbose)
+    return Talk(as_json, quiet, NO_PROGRESS if quiet else Bars())
+
+
+def found_job(config: str | None) -> JobFile:
+    """Read the job file, if one is named."""
+    return no_job() if config is None else read_job(Path(config))
+
+
+def job_of(
+    found: JobFile, sources: tuple[str, ...], flags: dict[str, Any]
+) -> tuple[Job, Path]:
+    """
+    Join a job file and the flags; a flag wins.
+
+    Returns:
+        The job, its source as seen from the current folder; and the work folder.
+
+    Raises:
+        SettingsError: A flag has a wrong value, or no source is named.
+    """
+    told = found.job.model_dump(exclude_unset=True)
+    mapping = found.job.mapping
+    told.pop("mapping", None)
+    paths = sources or tuple(
+        str(found.folder / path) for path in found.job.source.paths
+    )
+    if not paths:
+        raise SettingsError("name a source: a file, a folder or a glob")
+    _put(told, "source", path=paths)
+    _put(
+        told,
+        "source",
+        format=flags.get("format_"),
+        encoding=flags.get("encoding"),
+        delimiter=flags.get("delimiter"),
+    )
+    _put(
+        told,
+        "rows",
+        extra_columns=flags.get("extra_columns"),
+        blank=flags.get("blank"),
+        duplicates=flags.get("duplicates"),
+        region=flags.get("region"),
+    )
+    _put(
+        told,
+        "delivery",
+        concurrency=flags.get("concurrency"),
+        rate=flags.get("rate"),
+        max_rows=flags.get("max_rows"),
+        max_bytes=flags.get("max_bytes"),
+    )
+    _put(told, "workspace", guid=flags.get("expect_workspace"))
+    try:
+        job = Job.model_validate(told)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise SettingsError(f"a flag has a wrong value: {faults}") from None
+    if mapping is not None:
+        job = job.model_copy(update={"mapping": mapping})
+    return job, work_dir(flags.get("work_dir"), found)
+
+
+def _put(told: dict[str, Any], section: str, **values: object) -> None:
+    given = {name: value for name, value in values.items() if value is not None}
+    if given:
+        told[section] = {**told.get(section, {}), **given}

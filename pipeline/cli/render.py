@@ -1,0 +1,228 @@
+"""Reports as text for people and as JSON for programs; no cell value is ever shown."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pipeline.contract import ROW_CODES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline import ExportReport, RunReport, Workspace
+    from pipeline.settings import Mapping
+
+SUMMARY_VERSION: Final = 1
+SHOWN_ROWS: Final = 5
+_KB: Final = 1024
+# The API names no rate, so the forecast of minutes assumes a modest one.
+FORECAST_REQUESTS_PER_S: Final = 5.0
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest memory this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KB
+
+
+def mapping_lines(mapping: Mapping) -> list[str]:
+    """Return the mapping in use, and what is left out."""
+    wide = max((len(rule.column) for rule in mapping.rules), default=0)
+    lines = ["mapping:"]
+    lines += [f"  {rule.column:<{wide}} -> {rule.name}" for rule in mapping.rules]
+    if mapping.ignored:
+        lines.append(f"  ignored: {', '.join(mapping.ignored)}")
+    return lines
+
+
+def workspace_line(workspace: Workspace) -> str:
+    """Return who is written to."""
+    return f"workspace: {workspace.name} ({workspace.guid}) at {workspace.host}"
+
+
+def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, Any]:
+    """Return the documented summary of a check or an import."""
+    counts, delivery = report.counts.as_dict(), report.delivery
+    accepted_parts = dict.fromkeys(("settled", "differs", "absent", "not_yet"), 0)
+    return {
+        "version": SUMMARY_VERSION,
+        "run_id": report.run_id,
+        "command": report.command,
+        "exit_code": exit_code,
+        "resumable": False,
+        "source": [str(path) for path in report.source.files],
+        "workspace": report.workspace.guid if report.workspace else None,
+        "rows": {**counts, **accepted_parts, "unverified": counts["accepted"]},
+        "codes": _codes(report),
+        "omitted_invalid": report.check.omitted.height,
+        "repairs": report.check.repairs,
+        "requests": {
+            "sent": delivery.n_requests if delivery else 0,
+            "retried": delivery.n_retried if delivery else 0,
+            "status": {str(k): v for k, v in (delivery.statuses or {}).items()}
+            if delivery
+            else {},
+        },
+        "bytes_sent": delivery.bytes_sent if delivery else 0,
+        "seconds": round(seconds, 3),
+        "rows_per_s": round(counts["read"] / seconds) if seconds else None,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "files": {name: str(path) for name, path in report.files.paths.items()},
+        "error": str(report.error) if report.error else None,
+    }
+
+
+def _codes(report: RunReport) -> dict[str, int]:
+    counted = report.files.failed["code"].value_counts(sort=True)
+    return {str(code): int(n) for code, n in counted.iter_rows()}
+
+
+def show_json(content: object) -> None:
+    """Write a JSON document to stdout."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def run_lines(report: RunReport, seconds: float) -> list[str]:
+    """Return what a run came to, in words."""
+    counts = report.counts
+    parts = [
+        f"{n:,} {state}"
+        for state, n in counts.as_dict().items()
+        if n and state not in ("read", "unknown")
+    ]
+    rate = f"{counts.read / seconds:,.0f} rows/s" if seconds else ""
+    lines = [
+        f"{counts.read:,} rows read = {' + '.join(parts) or 'nothing'}",
+        f"in {seconds:.1f} s ({rate})",
+    ]
+    if counts.unknown:
+        lines.append(f"of the pending rows, {counts.unknown:,} may have arrived")
+    lines += _reason_lines(report)
+    lines += _repair_lines(report)
+    if report.delivery is not None:
+        done = report.delivery
+        retried = f", {done.n_retried:,} repeated" if done.n_retried else ""
+        lines.append(
+            f"{done.n_requests:,} requests{retried}, {_size(done.bytes_sent)} sent; "
+            "accepted means taken into the API's queue, not yet read back"
+        )
+    else:
+        lines.append(forecast_line(report))
+    lines += [f"{name}: {path}" for name, path in report.files.paths.items()]
+    return lines
+
+
+def _reason_lines(report: RunReport) -> list[str]:
+    """Return why rows failed, the most frequent reason first, with places."""
+    lines = []
+    for code, n in _codes(report).items():
+        lines.append(f"  {n:>6,}  {code:<13} {ROW_CODES.get(code, '')}")
+        lines.append(f"          {_places(report, code)}")
+    faults = report.check.faults
+    fields = faults.filter(faults["field"] != "")["field"].value_counts(sort=True)
+    for name, n in fields.iter_rows():
+        if name not in ("email", "customId", "uuid", "clientId"):
+            lines.append(
+                f"  to send the {n:,} rows without their invalid {name}: "
+                f"mapping.{name}.on_invalid: omit"
+            )
+    return lines
+
+
+def _places(report: RunReport, code: str) -> str:
+    rows = report.files.failed.filter(report.files.failed["code"] == code)["row"]
+    lines = dict(report.check.line_nos.iter_rows())
+    lines |= dict(_unreadable_lines(report))
+    files = report.source.files
+    shown = []
+    for row in rows.head(SHOWN_ROWS).to_list():
+        source_no, row_no = divmod(row, 2**40)
+        name = f"{files[source_no].name} " if len(files) > 1 else ""
+        line = f" (line {lines[row]})" if row in lines else ""
+        shown.append(f"{name}row {row_no}{line}")
+    more = len(rows) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+def _unreadable_lines(report: RunReport) -> list[tuple[int, int]]:
+    columns = ("source_no", "row_no", "line_no")
+    return [
+        (source_no * 2**40 + row_no, line_no)
+        for source_no, row_no, line_no in report.check.unreadable.select(
+            columns
+        ).iter_rows()
+    ]
+
+
+def _repair_lines(report: RunReport) -> list[str]:
+    lines = []
+    if report.check.repairs:
+        told = ", ".join(f"{name} {n:,}" for name, n in report.check.repairs.items())
+        lines.append(f"cells repaired (white space, case, number form): {told}")
+    if report.check.omitted.height:
+        n_omitted = report.check.omitted.height
+        lines.append(f"{n_omitted:,} invalid cells left out, as on_invalid says")
+    return lines
+
+
+def forecast_line(report: RunReport) -> str:
+    """Return what sending would take."""
+    n_rows = report.counts.planned
+    n_bytes = n_rows * (report.check.mean_row_bytes + 1)
+    per_request = 950_000 / max(report.check.mean_row_bytes + 1, 1)
+    n_requests = max(1, round(n_rows / min(1000, per_request))) if n_rows else 0
+    minutes = n_requests / FORECAST_REQUESTS_PER_S / 60
+    return (
+        f"forecast: about {n_requests:,} requests, {_size(n_bytes)}, "
+        f"{minutes:,.1f} minutes at {FORECAST_REQUESTS_PER_S:g} requests/s"
+    )
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if n_bytes < 1000:  # noqa: PLR2004 - SI units
+            return (
+                f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+            )
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:
+    """Return the documented summary of an export."""
+    return {
+        "version": SUMMARY_VERSION,
+        "command": "export",
+        "exit_code": exit_code,
+        "workspace": report.workspace.guid,
+        "profiles": report.n_profiles,
+        "all": report.n_all,
+        "complete": report.is_complete,
+        "requests": report.n_requests,
+        "sort_by": report.sort_by,
+        "file": str(report.path),
+    }
+
+
+def export_lines(report: ExportReport) -> list[str]:
+    """Return what an export came to, in words."""
+    if report.is_complete:
+        return [f"{report.n_profiles:,} profiles, complete: {report.path}"]
+    total = "unknown" if report.n_all is None else f"{report.n_all:,}"
+    return [
+        (
+            f"NOT COMPLETE: {report.n_profiles:,} profiles of {total} "
+            "(the list endpoint shows 10,000 at most)"
+        ),
+        f"written to {report.path}",
+    ]
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> None:
+    """Write a summary file where the operator asked for it."""
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,268 @@
+"""
+Job files and the environment become frozen settings; nothing else reads either.
+
+YAML is read without its surprises: only true, false, null, whole and decimal numbers
+are more than text (`NO` stays a country, `2024-01-01` a text), and a key that stands
+twice is an error. TOML works as well. `${NAME}` in a text is replaced by the variable
+of the environment. All faults of a file are told at once, each with its line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.contract import DEFAULT_BASE_URL
+from pipeline.errors import SettingsError, TokenRefusedError
+from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+WORK_DIR: Final = ".crm-pipeline"
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRETS: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """
+    A job and where it was found.
+
+    Attributes:
+        path: None when there is no job file.
+        folder: What relative paths in the job are relative to.
+    """
+
+    job: Job
+    path: Path | None
+    folder: Path
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A loader that knows few types, and remembers the line of each key."""
+
+
+def _plain(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:  # noqa: ANN401
+    return loader.construct_scalar(node)
+
+
+_StrictLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
+    ("float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+$", "-0123456789"),
+):
+    _StrictLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
+    )
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    read: dict[Hashable, Any] = {}
+    for key_node, value_node in node.value:
+        key = (
+            key_node.value
+            if isinstance(key_node, yaml.ScalarNode)
+            else loader.construct_object(key_node, deep=True)
+        )
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, str):
+            raise SettingsError(f"line {line}: a key must be text")
+        if key in read:
+            raise SettingsError(f"line {line}: the key {key!r} stands twice")
+        read[key] = loader.construct_object(value_node, deep=True)
+    return read
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def read_job(path: Path) -> JobFile:
+    """
+    Read and check a job file.
+
+    Raises:
+        SettingsError: It is missing, cannot be parsed, or holds an unknown key or a
+            wrong value; the message names every fault with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read the job file {path}: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"the job file {path} is not UTF-8 text") from None
+    read = _parse(path, text)
+    if not isinstance(read, dict):
+        raise SettingsError(f"the job file {path} must be a mapping of keys")
+    try:
+        job = Job.model_validate(_resolved(read, os.environ))
+    except ValidationError as error:
+        told = "\n".join(_told(fault, text) for fault in error.errors())
+        raise SettingsError(f"the job file {path} is wrong:\n{told}") from None
+    except SettingsError as error:
+        raise SettingsError(f"the job file {path}: {error}") from None
+    return JobFile(job, path, path.parent)
+
+
+def no_job() -> JobFile:
+    """Return what stands for a job file where there is none."""
+    return JobFile(Job(), None, Path())
+
+
+def _parse(path: Path, text: str) -> object:
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except SettingsError as error:
+        raise SettingsError(f"the job file {path}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(
+            f"the job file {path} is not YAML{place}: {error.problem}"
+        ) from None
+    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the job file {path} cannot be parsed: {error}") from None
+
+
+def _resolved(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _resolved(inner, environment) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolved(inner, environment) for inner in value]
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: _variable(match[1], environment), value)
+    return value
+
+
+def _variable(name: str, environment: Mapping[str, str]) -> str:
+    if name in _SECRETS:
+        raise SettingsError(
+            f"${{{name}}} is a secret; the tool reads it from the environment itself"
+        )
+    if name not in environment:
+        raise SettingsError(f"the variable {name} that it refers to is not set")
+    return environment[name]
+
+
+def _told(fault: Any, text: str) -> str:  # noqa: ANN401 - pydantic's own TypedDict
+    """Return one fault of a job file as a line: where, and what is wrong."""
+    place = [str(part) for part in fault["loc"]]
+    # The branches of a union ("str", "ColumnMapping") are no part of the file.
+    place = [part for part in place if part not in ("str", "ColumnMapping")]
+    line = _line_of(place, text)
+    where = f"  line {line}: " if line else "  "
+    what = {
+        "extra_forbidden": "unknown key",
+        "missing": "this key is needed",
+    }.get(fault["type"], fault["msg"])
+    return f"{where}{'.'.join(place)}: {what}"
+
+
+def _line_of(place: list[str], text: str) -> int | None:
+    """Find the line of a key by walking down the YAML tree; None in TOML."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    line = None
+    for part in place:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for key, value in node.value:
+            if key.value == part:
+                line, node = key.start_mark.line + 1, value
+                break
+        else:
+            break
+    return line
+
+
+def work_dir(flag: str | None, found: JobFile) -> Path:
+    """
+    Choose the work folder: the flag, the job's key, beside the job file, or here.
+
+    Relative paths of the job are relative to the job file.
+    """
+    if flag is not None:
+        return Path(flag)
+    if found.job.work_dir is not None:
+        return found.folder / found.job.work_dir
+    return found.folder / WORK_DIR
+
+
+def remote_settings(
+    job: Job,
+    *,
+    base_url: str | None = None,
+    ca_bundle: str | None = None,
+    env_proxy: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> RemoteSettings:
+    """
+    Take the service and the credentials from the environment.
+
+    A ready token wins, then `workspace.auth` of the job, else a login with the key.
+
+    Raises:
+        SettingsError: The variables contradict each other or the job.
+        TokenRefusedError: There are no credentials at all.
+    """
+    env = os.environ if environment is None else environment
+    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
+    token = _secret("SYNERISE_TOKEN", env)
+    api_key = _secret("SYNERISE_API_KEY", env)
+    guid = env.get("SYNERISE_WORKSPACE_GUID") or job.workspace.guid
+    pinned = job.workspace.guid
+    if pinned and guid and guid.lower() != pinned.lower():
+        raise SettingsError(
+            "SYNERISE_WORKSPACE_GUID and workspace.guid of the job name two different "
+            "workspaces; unset one of them"
+        )
+    if token and job.workspace.auth == "basic":
+        raise SettingsError(
+            "SYNERISE_TOKEN is set, and the job says `auth: basic`; unset the variable "
+            "or change the job"
+        )
+    if not token and not api_key:
+        raise TokenRefusedError(
+            "no credentials: set SYNERISE_API_KEY (or SYNERISE_API_KEY_FILE) to the "
+            "workspace API key, or SYNERISE_TOKEN to a token. To try the tool without "
+            "a workspace, run `crm-pipeline demo`"
+        )
+    basic = job.workspace.auth == "basic"
+    if basic and not guid:
+        raise SettingsError(
+            "`auth: basic` needs the workspace GUID: set SYNERISE_WORKSPACE_GUID or "
+            "workspace.guid"
+        )
+    credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
+    return RemoteSettings(url.rstrip("/"), credentials, ca_bundle, env_proxy)
+
+
+def _secret(name: str, env: Mapping[str, str]) -> Secret:
+    value, file = env.get(name), env.get(f"{name}_FILE")
+    if value and file:
+        raise SettingsError(f"both {name} and {name}_FILE are set; unset one of them")
+    if file:
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(
+                f"cannot read the file that {name}_FILE names"
+            ) from None
+        if not value:
+            raise SettingsError(f"the file that {name}_FILE names is empty")
+    return Secret(value or "")

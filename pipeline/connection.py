@@ -1,0 +1,156 @@
+"""
+The first words with the service: who are we, and in whose house.
+
+Every flow that talks to the service starts here, so no write can happen before the
+workspace is known and compared with the pin.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.client import Client
+from pipeline.errors import ContractError, WrongWorkspaceError
+from pipeline.logs import printable
+from pipeline.pacing import FIRST_CONTACT, Patience
+from pipeline.records import Step
+from pipeline.retrying import SYSTEM_CLOCK, Clock, persist
+from pipeline.verdict import READ_ANSWERS, NoReplyError, classify, fatal, of_fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Set as AbstractSet
+
+    import httpx
+
+    from pipeline.records import Reply, Verdict
+    from pipeline.settings import RemoteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """
+    The workspace that the credentials open.
+
+    Attributes:
+        host: Where it was asked.
+    """
+
+    guid: str
+    name: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """
+    How to reach the service; the parts that a test replaces.
+
+    Attributes:
+        transport: Instead of real sockets.
+    """
+
+    remote: RemoteSettings
+    transport: httpx.AsyncBaseTransport | None = None
+    clock: Clock = SYSTEM_CLOCK
+
+
+@asynccontextmanager
+async def connected(
+    connector: Connector, expected_guid: str | None = None
+) -> AsyncIterator[tuple[Client, Workspace]]:
+    """
+    Open a client and find out which workspace it talks to.
+
+    Raises:
+        WrongWorkspaceError: It is not the pinned one; nothing was written.
+        UnreachableError: Nothing answers.
+        AccessError, ContractError: As the client says.
+    """
+    async with Client(connector.remote, transport=connector.transport) as client:
+        reply = await patiently(
+            connector, client, client.workspace, what="the question for the workspace"
+        )
+        workspace = _workspace_of(reply, connector.remote.base_url)
+        if expected_guid and _plain(expected_guid) != _plain(workspace.guid):
+            raise WrongWorkspaceError(
+                f"these credentials open the workspace {workspace.name!r} "
+                f"({workspace.guid}), but {expected_guid} is pinned. Nothing was sent. "
+                "Use the right key, or change the pin"
+            )
+        yield client, workspace
+
+
+async def patiently(
+    connector: Connector,
+    client: Client,
+    call: Callable[[], Awaitable[Reply]],
+    *,
+    what: str,
+    answers: AbstractSet[int] = READ_ANSWERS,
+) -> Reply:
+    """
+    Make one call that may be repeated, until it has an answer or patience ends.
+
+    Args:
+        what: The call, for a message; without any value.
+        answers: Statuses that answer this call as the contract says.
+
+    Raises:
+        UnreachableError: Nothing was ever heard of the service.
+        PatienceEndedError: A cause that may pass did not.
+        AccessError, ContractError: As `verdict.fatal` says.
+    """
+    replies: list[Reply] = []
+    n = 0
+
+    async def attempt() -> Verdict:
+        nonlocal n
+        n += 1
+        try:
+            replies.append(await call())
+        except NoReplyError as error:
+            return of_fault(error)
+        return classify(replies[-1], answers=answers)
+
+    def patience(verdict: Verdict) -> Patience:
+        unheard = verdict.status is None and not client.was_heard
+        return FIRST_CONTACT if unheard else Patience()
+
+    verdict = await persist(attempt, clock=connector.clock, patience=patience)
+    if verdict.step is not Step.DONE:
+        raise fatal(verdict, what, n, heard=client.was_heard)
+    return replies[-1]
+
+
+def _workspace_of(reply: Reply, host: str) -> Workspace:
+    try:
+        read = json.loads(reply.body)
+        return Workspace(
+            str(read["businessProfileGuid"]), printable(str(read["name"])), host
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ContractError(
+            f"{host} answered {reply.status} without naming a workspace; is this the "
+            "API's address?"
+        ) from None
+
+
+def _plain(guid: str) -> str:
+    return guid.strip("{}() ").lower()
+
+
+async def workspace_of(
+    connector: Connector, expected_guid: str | None = None
+) -> Workspace:
+    """
+    Ask which workspace the credentials open.
+
+    Raises:
+        As `connected`.
+    """
+    async with connected(connector, expected_guid) as (_, workspace):
+        return workspace

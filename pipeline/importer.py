@@ -1,0 +1,326 @@
+"""
+The line: source → reader → transform → encoder → chunker → delivery → journal →
+outcomes. This file alone knows the order.
+
+`run_import` reads everything first and sends nothing (pass 1), then reads again and
+sends (pass 2). Both passes see the same bytes, or the run stops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.checker import CheckResult, check_source
+from pipeline.chunker import BatchLimits, pack
+from pipeline.connection import Connector, Workspace, connected
+from pipeline.delivery import DeliveryReport, deliver
+from pipeline.encoder import encode
+from pipeline.errors import InvariantError, PipelineError
+from pipeline.files import make_private_dir
+from pipeline.identifiers import IdentifierChecks
+from pipeline.identity import fold, packed_row
+from pipeline.journal import JOURNAL_NAME, Journal, lock_folder
+from pipeline.journal_tables import Run
+from pipeline.lookahead import map_ahead
+from pipeline.mapping import resolve_mapping
+from pipeline.outcomes import Evidence, RowCounts
+from pipeline.progress import NO_PROGRESS
+from pipeline.reader import open_source
+from pipeline.records import FOLDED_LANE, Encoded, State
+from pipeline.run_files import RunFiles, write_run_files
+from pipeline.spill import Spill
+from pipeline.transform import plan_transform, transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pipeline.progress import ProgressView
+    from pipeline.reader import Source
+    from pipeline.records import Batch, Slice
+    from pipeline.settings import Job, Mapping
+    from pipeline.transform import TransformPlan
+
+HELD_ROWS: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """
+    What to import, and with what.
+
+    Attributes:
+        job: With every flag already in it; its source has a path.
+        work_dir: Journal and run folders.
+        is_dry_run: Pass 1 only.
+        command: The word the run is recorded under.
+        on_mapping: Shown the mapping before anything is read to its end.
+        on_workspace: Shown the workspace before the first write.
+        exit_code: How the shell would end, for the journal; the library has no shell.
+    """
+
+    job: Job
+    work_dir: Path
+    is_dry_run: bool = False
+    command: str = "import"
+    progress: ProgressView = NO_PROGRESS
+    on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
+    on_workspace: Callable[[Workspace], None] = lambda _workspace: None
+    exit_code: Callable[[RowCounts, PipelineError | None], int] = (
+        lambda _counts, error: int(error is not None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """
+    What a run came to; every number is from the journal and the files.
+
+    Attributes:
+        delivery: None under `check` and `--dry-run`.
+        error: What stopped the run early; the counts are true all the same.
+        folder: Of the run's files.
+    """
+
+    run_id: str
+    command: str
+    source: Source
+    mapping: Mapping
+    plan: TransformPlan
+    check: CheckResult
+    counts: RowCounts
+    files: RunFiles
+    folder: Path
+    workspace: Workspace | None = None
+    delivery: DeliveryReport | None = None
+    error: PipelineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What both passes need."""
+
+    request: ImportRequest
+    run_id: str
+    folder: Path
+    source: Source
+    mapping: Mapping
+    plan: TransformPlan
+    limits: BatchLimits = field(default_factory=BatchLimits)
+
+
+async def run_import(request: ImportRequest, connector: Connector | None) -> RunReport:
+    """
+    Check a source and send what can be sent.
+
+    Args:
+        connector: The service; None under a dry run.
+
+    Effects: a run folder with the files of the run, also when the service ends the run
+        early; then `RunReport.error` says why, and rows without proof are pending.
+
+    Raises:
+        SettingsError, SourceError: Before anything was sent.
+        AccessError, RemoteError: Before anything was sent.
+        LockedError: Another run holds the work folder.
+        SourceChangedError: The source is not the one that was checked.
+    """
+    make_private_dir(request.work_dir)
+    (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
+    with lock_folder(request.work_dir):
+        line = _open_line(request)
+        check = _pass_1(line)
+        if request.is_dry_run or connector is None:
+            files = write_run_files(line.folder, line.source, check, check.evidence())
+            return _report(line, check, files)
+        return await _send(line, check, connector)
+
+
+def _open_line(request: ImportRequest) -> _Line:
+    job = request.job
+    source = open_source(job.source)
+    mapping = resolve_mapping(source.columns, job)
+    request.on_mapping(source, mapping)
+    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = make_private_dir(request.work_dir / "runs" / run_id)
+    limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
+    return _Line(request, run_id, folder, source, mapping, plan, limits)
+
+
+def _pass_1(line: _Line) -> CheckResult:
+    with line.request.progress.checking() as on_rows:
+        return check_source(
+            line.source,
+            line.plan,
+            line.request.job.rows.duplicates,
+            key=secrets.token_hex(32),
+            max_row_bytes=line.limits.max_row_bytes,
+            folder=line.folder / "digests",
+            on_rows=on_rows,
+        )
+
+
+async def _send(line: _Line, check: CheckResult, connector: Connector) -> RunReport:
+    """Pass 2, between two looks at the files."""
+    request, source = line.request, line.source
+    pin = request.job.workspace.guid
+    late: list[pl.DataFrame] = []
+    error: PipelineError | None = None
+    latest = DeliveryReport()
+    async with connected(connector, pin) as (client, workspace):
+        request.on_workspace(workspace)
+        source.check_unchanged(check.fingerprints)
+        with Journal.open(request.work_dir / JOURNAL_NAME) as journal:
+            journal.begin_run(_run_record(line, check, workspace))
+            with request.progress.sending(check.n_sendable) as show:
+
+                def note(report: DeliveryReport) -> None:
+                    nonlocal latest
+                    latest = report
+                    show(report)
+
+                try:
+                    await deliver(
+                        _batches(line, check, late),
+                        client=client,
+                        journal=journal,
+                        run_id=line.run_id,
+                        settings=request.job.delivery,
+                        clock=connector.clock,
+                        on_progress=note,
+                    )
+                    source.check_unchanged(check.fingerprints)
+                except PipelineError as stopped:
+                    error = stopped
+            evidence = Evidence(
+                _with_late(check.exceptions, late),
+                check.folded_lane,
+                journal.outcomes(line.run_id),
+            )
+            files = write_run_files(line.folder, source, check, evidence)
+            journal.end_run(line.run_id, request.exit_code(files.counts, error))
+    report = _report(line, check, files)
+    return replace(report, workspace=workspace, delivery=latest, error=error)
+
+
+def _batches(
+    line: _Line, check: CheckResult, late: list[pl.DataFrame]
+) -> Iterator[Batch]:
+    return pack(_encoded(line, check, late), line.limits)
+
+
+def _encoded(
+    line: _Line, check: CheckResult, late: list[pl.DataFrame]
+) -> Iterator[Encoded]:
+    """Give the main lane slice by slice, then the folded rows."""
+    n_clean = 0
+    with Spill(line.folder / "held", max_rows=HELD_ROWS) as held:
+
+        def work(piece: Slice) -> tuple[int, Encoded, pl.DataFrame]:
+            return _encode_slice(piece, line.plan, check)
+
+        for n_rows, encoded, waiting in map_ahead(work, line.source.slices()):
+            n_clean += n_rows
+            held.add(waiting)
+            yield encoded
+        n_faulty = check.faults.filter(pl.col("code") != "TOO_LARGE")
+        n_expected = (
+            sum(check.n_rows)
+            - n_faulty.select("source_no", "row_no").n_unique()
+            - check.unreadable.height
+            - check.exceptions.filter(pl.col("state") == State.EMPTY.value).height
+        )
+        if n_clean != n_expected:
+            raise InvariantError(
+                f"pass 1 found {n_expected} clean rows, pass 2 {n_clean}"
+            )
+        for waiting in held.buckets():
+            yield _fold_bucket(waiting, line, late)
+
+
+def _encode_slice(
+    piece: Slice, plan: TransformPlan, check: CheckResult
+) -> tuple[int, Encoded, pl.DataFrame]:
+    """Return the number of clean rows, those that go out, and those that wait."""
+    clean = transform(piece, plan).clean
+    n_clean = clean.height
+    fates = check.fates.select("row", "survivor", "bucket")
+    keyed = clean.with_columns(packed_row())
+    # A lookup among few: the rows of this slice that do not go out by themselves.
+    low = keyed["row"].min()
+    high = keyed["row"].max()
+    nearby = pl.col("row").is_between(low, high)
+    exceptions = check.exceptions.filter(nearby).select("row")
+    groups = fates.filter(nearby & pl.col("bucket").is_not_null())
+    waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
+    apart = pl.concat([exceptions, groups.select("row")])
+    alone = keyed.join(apart, on="row", how="anti", maintain_order="left").drop("row")
+    return n_clean, encode(alone, raw=plan.raw), waiting
+
+
+def _fold_bucket(
+    waiting: pl.DataFrame, line: _Line, late: list[pl.DataFrame]
+) -> Encoded:
+    """Fold the rows of a bucket; a profile that grew too large is blocked whole."""
+    encoded = encode(fold(waiting), raw=line.plan.raw, lane=FOLDED_LANE)
+    is_large = pl.col("n_bytes") > line.limits.max_row_bytes
+    large = encoded.frame.filter(is_large)
+    if large.is_empty():
+        return encoded
+    survivors = large.select(packed_row())["row"]
+    late.append(
+        waiting.filter(pl.col("survivor").is_in(survivors.implode())).select("row")
+    )
+    return replace(encoded, frame=encoded.frame.filter(~is_large))
+
+
+def _with_late(exceptions: pl.DataFrame, late: list[pl.DataFrame]) -> pl.DataFrame:
+    if not late:
+        return exceptions
+    rows = pl.concat(late)
+    blocked = rows.select(
+        "row",
+        pl.lit(State.BLOCKED.value).alias("state"),
+        pl.lit("TOO_LARGE").alias("code"),
+        pl.lit(None, dtype=pl.UInt64).alias("survivor"),
+    )
+    others = exceptions.join(rows, on="row", how="anti", maintain_order="left")
+    return pl.concat([others, blocked]).sort("row")
+
+
+def _run_record(line: _Line, check: CheckResult, workspace: Workspace) -> Run:
+    job = line.request.job
+    told = job.model_dump_json(exclude={"work_dir"})
+    name = job.name or ", ".join(str(path) for path in line.source.files)
+    packages = ("crm-pipeline", "polars")
+    return Run(
+        run_id=line.run_id,
+        command=line.request.command,
+        dataset=name,
+        workspace=workspace.guid,
+        settings_digest=hashlib.sha256(told.encode()).hexdigest(),
+        versions={package: version(package) for package in packages},
+        fingerprints=check.fingerprints,
+    )
+
+
+def _report(line: _Line, check: CheckResult, files: RunFiles) -> RunReport:
+    return RunReport(
+        run_id=line.run_id,
+        command=line.request.command,
+        source=line.source,
+        mapping=line.mapping,
+        plan=line.plan,
+        check=check,
+        counts=files.counts,
+        files=files,
+        folder=line.folder,
+    )

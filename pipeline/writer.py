@@ -1,0 +1,165 @@
+"""
+Frames become files: CSV, Parquet or JSONL, whole or not at all, frame by frame.
+
+CSV is lossless: nothing is escaped for spreadsheets, lists and objects are JSON text,
+null and the empty text are both an empty cell.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from pipeline.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pipeline.settings import SourceFormat
+
+
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """
+    How a file is to be written.
+
+    Attributes:
+        delimiter: Of CSV.
+        encoding: Of CSV and JSONL, as Python names it.
+    """
+
+    kind: SourceFormat
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+
+def write_frames(
+    path: Path,
+    form: FileForm,
+    frames: Callable[[], Iterable[pl.DataFrame]],
+    schema: Mapping[str, pl.DataType],
+    *,
+    overwrite: bool = True,
+) -> None:
+    """
+    Write frames of one *schema* to a file.
+
+    Effects: the file appears complete, or not at all; it is readable by its owner only.
+
+    Args:
+        frames: Gives the frames; called once.
+        overwrite: False refuses a *path* that exists.
+
+    Raises:
+        CannotWriteError: It exists, or the folder or the disk refuses.
+
+    Cost: memory of a frame.
+    """
+    with replacing(path, overwrite=overwrite) as draft:
+        if form.kind == "parquet":
+            _write_parquet(draft, frames, schema)
+        elif form.kind == "csv":
+            _write_csv(draft, form, frames, schema)
+        else:
+            _write_jsonl(draft, form, frames)
+
+
+def write_json(path: Path, content: object) -> None:
+    """
+    Write one JSON document for people and programs: indented, keys in given order.
+
+    Raises:
+        CannotWriteError: The folder or the disk refuses.
+    """
+    with replacing(path) as draft:
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """
+    Write lines of text; what UTF-8 cannot hold becomes an escape.
+
+    Raises:
+        CannotWriteError: The folder or the disk refuses.
+    """
+    with (
+        replacing(path) as draft,
+        draft.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _write_parquet(
+    draft: Path,
+    frames: Callable[[], Iterable[pl.DataFrame]],
+    schema: Mapping[str, pl.DataType],
+) -> None:
+    def source(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        # A sink asks for everything: there is nothing to push down.
+        del with_columns, predicate, n_rows, batch_size
+        yield pl.DataFrame(schema=schema)
+        yield from frames()
+
+    register_io_source(source, schema=dict(schema)).sink_parquet(
+        draft, compression="zstd"
+    )
+
+
+def _write_csv(
+    draft: Path,
+    form: FileForm,
+    frames: Callable[[], Iterable[pl.DataFrame]],
+    schema: Mapping[str, pl.DataType],
+) -> None:
+    encode = codecs.getincrementalencoder(form.encoding)().encode
+    with draft.open("wb") as file:
+        for frame in chain([pl.DataFrame(schema=schema)], frames()):
+            include_header = file.tell() == 0
+            if include_header or frame.height:
+                text = _flat(frame).write_csv(
+                    include_header=include_header, separator=form.delimiter
+                )
+                file.write(encode(text))
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Write nested columns as JSON text, and the empty text as null."""
+    columns = []
+    for name, dtype in frame.schema.items():
+        column = pl.col(name)
+        if dtype.is_nested():
+            text = column.struct.json_encode()
+            columns.append(pl.when(column.is_not_null()).then(text).alias(name))
+        elif dtype == pl.String:
+            columns.append(pl.when(column != "").then(column).alias(name))
+        else:
+            columns.append(column)
+    return frame.select(columns)
+
+
+def _write_jsonl(
+    draft: Path, form: FileForm, frames: Callable[[], Iterable[pl.DataFrame]]
+) -> None:
+    """Write one object a line; a null is an absent key, as it is in a source."""
+    with draft.open("wb") as file:
+        for frame in frames():
+            lines = io.StringIO()
+            for row in frame.iter_rows(named=True):
+                given = {name: cell for name, cell in row.items() if cell is not None}
+                json.dump(given, lines, ensure_ascii=False, default=str)
+                lines.write("\n")
+            file.write(lines.getvalue().encode(form.encoding, "backslashreplace"))
