@@ -1,0 +1,241 @@
+"""
+The endpoints of profiles: create, batch, read, update, delete, and the lists.
+
+A write is checked at once and applied later; an answer 202 therefore says nothing
+about its effect (API contract, sections 4, 5 and 6).
+"""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from pipeline.sandbox import facts
+from pipeline.sandbox.listing import (
+    BadQueryError,
+    read_crm_query,
+    read_entries_query,
+    read_v4_query,
+)
+from pipeline.sandbox.profiles import Profile, show, show_in_list
+from pipeline.sandbox.replies import Refusal, details_of, json_reply
+from pipeline.sandbox.service import Call, Desk, json_of
+from pipeline.sandbox.validation import (
+    Problem,
+    clean_item,
+    missing_identifier,
+)
+from pipeline.sandbox.writes import Write, WriteKind
+
+Problems = list[tuple[str, Problem]]
+
+
+def _accepted() -> Response:
+    return Response(status_code=202)
+
+
+def _invalid(desk: Desk, problems: Problems) -> Refusal:
+    return Refusal(
+        400,
+        "Validation failed",
+        details=details_of(problems, desk.rules, desk.clocks.wall()),
+    )
+
+
+# --- one profile ---------------------------------------------------------------------
+
+
+def _item_of(desk: Desk, call: Call, *, is_create: bool) -> dict[str, Any]:
+    sent = json_of(call, desk.rules)
+    if not isinstance(sent, dict):
+        raise Refusal(400, "A JSON object is required")
+    cleaned = clean_item(sent, desk.rules, in_batch=False)
+    problems = [("", problem) for problem in cleaned.problems]
+    if is_create and not problems:
+        missing = missing_identifier(cleaned.item, in_batch=False)
+        problems += [("", missing)] if missing else []
+    if problems:
+        raise _invalid(desk, problems)
+    return cleaned.item
+
+
+def create(desk: Desk, call: Call) -> Response:
+    """Queue a new profile, or an update of the one it matches (4.1)."""
+    item = _item_of(desk, call, is_create=True)
+    write = Write(WriteKind.CREATE, None, item)
+    desk.store.enqueue(call.arrival.request_no, [write])
+    return _accepted()
+
+
+def create_instant(desk: Desk, call: Call) -> Response:
+    """Create at once and answer with a string (4.2, open question 21)."""
+    item = _item_of(desk, call, is_create=True)
+    write = Write(WriteKind.CREATE, None, item)
+    profile = desk.store.write_now(call.arrival.request_no, write)
+    if profile is None or desk.rules.instant_body == "empty":
+        return json_reply("")
+    if desk.rules.instant_body == "uuid":
+        return json_reply(profile.scalars["uuid"])
+    return json_reply(str(profile.client_id))
+
+
+def _found(profile: Profile | None) -> Profile:
+    if profile is None:
+        raise Refusal(404, "Profile not found")
+    return profile
+
+
+def _by_id(desk: Desk, call: Call, status: int = 404) -> Profile:
+    text = call.parts["clientId"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - int64
+        raise Refusal(status, "clientId must be an integer")
+    return _found(desk.store.get(int(text)))
+
+
+def _update(desk: Desk, call: Call, item: dict[str, Any], profile: Profile) -> Response:
+    write = Write(WriteKind.UPDATE, profile.client_id, item)
+    desk.store.enqueue(call.arrival.request_no, [write])
+    return _accepted()
+
+
+def update_by_id(desk: Desk, call: Call) -> Response:
+    """Queue changes of the profile with this id (4.7)."""
+    item = _item_of(desk, call, is_create=False)
+    return _update(desk, call, item, _by_id(desk, call, 400))
+
+
+def update_by_email(desk: Desk, call: Call) -> Response:
+    """Queue changes of the profile with this e-mail (4.7)."""
+    item = _item_of(desk, call, is_create=False)
+    found = desk.store.find("email", call.parts["email"])
+    return _update(desk, call, item, _found(found))
+
+
+def update_by_custom_id(desk: Desk, call: Call) -> Response:
+    """Queue changes of the profile with this customId (4.7)."""
+    item = _item_of(desk, call, is_create=False)
+    found = desk.store.find("customId", call.parts["customId"])
+    return _update(desk, call, item, _found(found))
+
+
+def _delete(desk: Desk, call: Call, profile: Profile) -> Response:
+    write = Write(WriteKind.DELETE, profile.client_id, {})
+    if desk.rules.delete_timing == "immediate":
+        desk.store.write_now(call.arrival.request_no, write)
+    else:
+        desk.store.enqueue(call.arrival.request_no, [write])
+    return _accepted()
+
+
+def delete_by_id(desk: Desk, call: Call) -> Response:
+    """Queue the end of the profile with this id (4.8)."""
+    return _delete(desk, call, _by_id(desk, call))
+
+
+def delete_by_custom_id(desk: Desk, call: Call) -> Response:
+    """Queue the end of the profile with this customId (4.8)."""
+    found = desk.store.find("customId", call.parts["customId"])
+    return _delete(desk, call, _found(found))
+
+
+def get_by_id(desk: Desk, call: Call) -> Response:
+    """Show the profile with this id (4.5)."""
+    return json_reply(show(_by_id(desk, call), desk.rules))
+
+
+def get_by_identifier(desk: Desk, call: Call) -> Response:
+    """Show the profile with this e-mail, phone, uuid or customId (4.6)."""
+    kind = call.parts["identifierType"]
+    if kind not in desk.rules.identifier_types:
+        raise Refusal(400, "Unknown identifier type")
+    field = facts.IDENTIFIER_TYPES[kind]
+    found = desk.store.find(field, call.parts["identifierValue"])
+    return json_reply(show(_found(found), desk.rules))
+
+
+# --- batch ---------------------------------------------------------------------------
+
+
+def batch(desk: Desk, call: Call) -> Response:
+    """
+    Queue up to 1000 upserts (API contract, section 5).
+
+    One invalid item refuses the batch, is named in a 207, or disappears without a
+    word, as `invalid_item` says (open question 4).
+    """
+    sent = json_of(call, desk.rules)
+    if not isinstance(sent, list):
+        raise Refusal(400, "A JSON array is required")
+    if len(sent) < facts.MIN_BATCH_ITEMS:
+        raise Refusal(400, "At least one item is required")
+    if len(sent) > facts.MAX_BATCH_ITEMS:
+        raise Refusal(
+            desk.rules.oversize_items_status,
+            f"The batch exceeds the maximum size of {facts.MAX_BATCH_ITEMS} items",
+        )
+    writes, problems = _clean_batch(sent, desk)
+    if problems and desk.rules.invalid_item == "reject_batch":
+        raise _invalid(desk, problems)
+    desk.store.enqueue(call.arrival.request_no, writes)
+    if problems and desk.rules.invalid_item == "partial_207":
+        named = details_of(problems, desk.rules, desk.clocks.wall())
+        return json_reply(named, 207)
+    return _accepted()
+
+
+def _clean_batch(sent: list[Any], desk: Desk) -> tuple[list[Write], Problems]:
+    writes: list[Write] = []
+    problems: Problems = []
+    for position, raw in enumerate(sent):
+        if not isinstance(raw, dict):
+            raise Refusal(400, "Every item must be a JSON object")
+        cleaned = clean_item(raw, desk.rules, in_batch=True)
+        found = list(cleaned.problems)
+        if not found:
+            missing = missing_identifier(cleaned.item, in_batch=True)
+            found += [missing] if missing else []
+        if found:
+            problems += [(f"list[{position}].", problem) for problem in found]
+        else:
+            writes.append(Write(WriteKind.UPSERT, None, cleaned.item))
+    return writes, problems
+
+
+# --- lists ---------------------------------------------------------------------------
+
+
+def list_v4(desk: Desk, call: Call) -> Response:
+    """Show a page of full profiles as a bare array (6.2)."""
+    try:
+        query = read_v4_query(call.params, desk.rules)
+    except BadQueryError as reason:
+        raise Refusal(400, str(reason)) from reason
+    return json_reply([show(found, desk.rules) for found in desk.store.page(query)])
+
+
+def list_crm(desk: Desk, call: Call) -> Response:
+    """Show a page of the documented list, which ends at 10,000 (6.1)."""
+    try:
+        query = read_crm_query(call.params, desk.rules, call.arrival.request_no)
+    except BadQueryError as reason:
+        raise Refusal(400, str(reason)) from reason
+    customers = [show_in_list(p, desk.rules) for p in desk.store.page(query)]
+    if desk.rules.list_shape == "bare_array":
+        return json_reply(customers)
+    return json_reply(
+        {
+            "customers": customers,
+            "all": desk.store.count_profiles(),
+            "limit": query.limit,
+            "offset": query.offset,
+            "matching": desk.store.count_matching(query),
+        }
+    )
+
+
+def autocomplete(desk: Desk, call: Call) -> Response:
+    """Show values of one field that begin with a prefix (4.13)."""
+    try:
+        query = read_entries_query(call.params)
+    except BadQueryError as reason:
+        raise Refusal(400, str(reason)) from reason
+    return json_reply({"entries": desk.store.entries(query)})

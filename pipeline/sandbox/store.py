@@ -1,0 +1,359 @@
+"""
+The workspace in SQLite: profiles, their identifiers, waiting writes, and the log.
+
+Writes wait until they are due and are then applied, in order, before anything is
+read; there is no background task, so a test moves the clock and nothing else.
+One lock guards one connection: the store may be used from any thread. The log and
+the counts are the server's truth, for tests to compare with what a client believes.
+"""
+
+import json
+import math
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pipeline.sandbox import facts, rows
+from pipeline.sandbox.listing import EntriesQuery, Query
+from pipeline.sandbox.matching import index_key, linking_keys, sole_phone
+from pipeline.sandbox.profiles import Profile, stamp_of
+from pipeline.sandbox.records import (
+    BatchRecord,
+    Clocks,
+    RequestRecord,
+    batch_record,
+    request_record,
+)
+from pipeline.sandbox.switches import Switches
+from pipeline.sandbox.writes import (
+    Bench,
+    Write,
+    apply_writes,
+    in_order,
+)
+
+_PLACES: Final = ", ".join("?" * rows.N_COLUMNS)
+_SELECT: Final = f"SELECT {rows.COLUMNS} FROM profiles"  # noqa: S608 - constants
+_PUT: Final = f"INSERT OR REPLACE INTO profiles VALUES ({_PLACES})"  # noqa: S608
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
+_BY_IDS: Final = f"{_SELECT} WHERE client_id {_AMONG}"
+_BY_PHONE: Final = f"SELECT client_id FROM profiles WHERE phone {_AMONG}"  # noqa: S608
+_BY_KEYS: Final = f"SELECT client_id FROM identifiers WHERE kind = ? AND key {_AMONG}"  # noqa: S608
+_OWNER: Final = (
+    f"{_SELECT} WHERE client_id = "  # noqa: S608
+    "(SELECT client_id FROM identifiers WHERE kind = ? AND key = ?)"
+)
+_FORGET: Final = "DELETE FROM identifiers WHERE kind = ? AND key = ? AND client_id = ?"
+_WAITING: Final = (
+    "SELECT request_no, payload FROM queue WHERE applied = 0 AND due_s <= ? "
+    "ORDER BY due_s, request_no LIMIT 1"
+)
+_LAST_REQUEST: Final = (
+    "SELECT max(coalesce((SELECT max(request_no) FROM requests), 0), "
+    "coalesce((SELECT max(request_no) FROM queue), 0))"
+)
+_BATCHES: Final = (
+    "SELECT r.request_no, r.at_s, r.digest, r.n_bytes, coalesce(q.n_items, 0), "
+    "r.status, r.answered, coalesce(q.applied, 0), coalesce(q.effects, '{}') "
+    "FROM requests r LEFT JOIN queue q USING (request_no) WHERE r.name = ? "
+    "ORDER BY r.request_no"
+)
+
+
+def _fold(value: str | float | None) -> str | float | None:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _texts(values: Iterable[str | int]) -> tuple[str]:
+    return (json.dumps(list(values)),)
+
+
+class Store:
+    """
+    The state of one workspace.
+
+    Args:
+        database: A path, or ":memory:". A file keeps everything, waiting writes
+            included, but does not survive a loss of power.
+        settle_s: Seconds between the acceptance of a write and its effect.
+    """
+
+    def __init__(
+        self, database: str, rules: Switches, settle_s: float, clocks: Clocks
+    ) -> None:
+        self.max_concurrent_batches = 0
+        self._rules = rules
+        self._settle_s = settle_s
+        self._clocks = clocks
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(
+            database, isolation_level=None, check_same_thread=False
+        )
+        self._closer = weakref.finalize(self, self._db.close)
+        self._db.create_function("fold", 1, _fold, deterministic=True)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.executescript(rows.SCHEMA)
+        self._n_batches = 0
+        self._request_no = self._one(_LAST_REQUEST)
+        # Times of another process mean nothing here: what waited is due now.
+        self._db.execute(
+            "UPDATE queue SET due_s = ? WHERE applied = 0", (clocks.now(),)
+        )
+        self._next_due_s = self._earliest_due_s()
+
+    def close(self) -> None:
+        """Close the database; the store is unusable afterwards."""
+        with self._lock:
+            self._closer()
+
+    # --- writes ----------------------------------------------------------------------
+
+    def enqueue(self, request_no: int, writes: Sequence[Write]) -> None:
+        """Accept writes; they take effect, in this order, when they have settled."""
+        with self._lock:
+            due_s = self._clocks.now() + self._settle_s
+            self._db.execute(
+                "INSERT INTO queue VALUES (?, ?, ?, ?, 0, '{}')",
+                (request_no, due_s, rows.to_payload(writes), len(writes)),
+            )
+            self._next_due_s = min(self._next_due_s, due_s)
+
+    def write_now(self, request_no: int, write: Write) -> Profile | None:
+        """Apply one write at once and return the profile it left, if any."""
+        with self._lock:
+            self._settle_due()
+            with self._transaction():
+                bench, effects = self._apply(request_no, [write])
+                self._db.execute(
+                    "INSERT INTO queue VALUES (?, ?, NULL, 1, 1, ?)",
+                    (request_no, self._clocks.now(), json.dumps(effects)),
+                )
+            left = (bench[client_id] for client_id in bench.changed)
+            return next((profile for profile in left if profile is not None), None)
+
+    def load(self, writes: Sequence[Write]) -> None:
+        """Apply writes that no request brought, as the profiles present at start."""
+        with self._lock, self._transaction():
+            self._apply(0, writes)
+
+    def settle(self) -> None:
+        """Apply everything that waits, due or not."""
+        with self._lock:
+            self._settle_until(math.inf)
+
+    def _settle_due(self) -> None:
+        now_s = self._clocks.now()
+        if self._next_due_s <= now_s:
+            self._settle_until(now_s)
+
+    def _settle_until(self, moment_s: float) -> None:
+        while row := self._db.execute(_WAITING, (moment_s,)).fetchone():
+            request_no, payload = row
+            with self._transaction():
+                writes = in_order(rows.from_payload(payload), request_no, self._rules)
+                _, effects = self._apply(request_no, writes)
+                self._db.execute(
+                    "UPDATE queue SET applied = 1, payload = NULL, effects = ? "
+                    "WHERE request_no = ?",
+                    (json.dumps(effects), request_no),
+                )
+        self._next_due_s = self._earliest_due_s()
+
+    def _apply(
+        self, write_no: int, writes: Sequence[Write]
+    ) -> tuple[Bench, dict[str, int]]:
+        next_id = self._one(
+            "SELECT coalesce(max(value), ?) FROM counters", facts.FIRST_CLIENT_ID
+        )
+        bench = Bench(self._lay_out(writes), next_id, self._rules)
+        stamp = stamp_of(self._clocks.wall(), write_no)
+        effects = apply_writes(writes, bench, stamp, self._rules)
+        self._take_back(bench)
+        return bench, effects
+
+    def _lay_out(self, writes: Sequence[Write]) -> list[Profile]:
+        """Fetch every profile the writes can touch, in a handful of queries."""
+        keys: dict[str, list[str]] = {}
+        ids: set[int] = set()
+        phones: set[str] = set()
+        for write in writes:
+            for kind, key in linking_keys(write.item, self._rules):
+                keys.setdefault(kind, []).append(key)
+            addressed = write.addressed_id()
+            if addressed is not None:
+                ids.add(addressed)
+            phone = sole_phone(write.item, self._rules)
+            if phone is not None:
+                phones.add(phone)
+        for kind, wanted in keys.items():
+            ids.update(
+                row[0] for row in self._db.execute(_BY_KEYS, (kind, *_texts(wanted)))
+            )
+        if phones:
+            ids.update(row[0] for row in self._db.execute(_BY_PHONE, _texts(phones)))
+        if not ids:
+            return []
+        found = self._db.execute(_BY_IDS, _texts(ids))
+        return [rows.from_row(row) for row in found]
+
+    def _take_back(self, bench: Bench) -> None:
+        gone: list[tuple[int]] = []
+        kept: list[tuple[Any, ...]] = []
+        for client_id in sorted(bench.changed):
+            profile = bench[client_id]
+            if profile is None:
+                gone.append((client_id,))
+            else:
+                kept.append(rows.to_row(profile, self._rules))
+        lost, gained = bench.index_changes()
+        run = self._db.executemany
+        run("DELETE FROM profiles WHERE client_id = ?", gone)
+        run(_FORGET, lost)
+        run(_PUT, kept)
+        run("INSERT INTO identifiers VALUES (?, ?, ?)", sorted(gained))
+        self._db.execute(
+            "INSERT OR REPLACE INTO counters VALUES ('client_id', ?)",
+            (bench.next_client_id,),
+        )
+
+    # --- reads -----------------------------------------------------------------------
+
+    def get(self, client_id: int) -> Profile | None:
+        """Return the profile with this id."""
+        with self._lock:
+            self._settle_due()
+            return self._profile(f"{_SELECT} WHERE client_id = ?", client_id)
+
+    def find(self, field: str, value: str) -> Profile | None:
+        """Return the profile that owns this identifier; any of its uuids will do."""
+        with self._lock:
+            self._settle_due()
+            if field == "phone":
+                order = "" if self._rules.phone_match == "oldest" else "DESC"
+                return self._profile(
+                    f"{_SELECT} WHERE phone = ? ORDER BY client_id {order} LIMIT 1",
+                    value,
+                )
+            return self._profile(_OWNER, field, index_key(field, value, self._rules))
+
+    def page(self, query: Query) -> list[Profile]:
+        """Return one page of a list."""
+        if query.is_empty:
+            return []
+        with self._lock:
+            self._settle_due()
+            found = self._db.execute(
+                f"{_SELECT} WHERE {query.condition.sql} "
+                f"ORDER BY {query.order} LIMIT ? OFFSET ?",
+                (*query.condition.params, query.limit, query.offset),
+            )
+            return [rows.from_row(row) for row in found]
+
+    def count_matching(self, query: Query) -> int:
+        """Count the profiles a list would hold without paging and cap."""
+        with self._lock:
+            self._settle_due()
+            return self._one(
+                f"SELECT count(*) FROM profiles WHERE {query.condition.sql}",  # noqa: S608 - conditions come from `listing`, values are parameters
+                *query.condition.params,
+            )
+
+    def count_profiles(self) -> int:
+        """Count all profiles."""
+        with self._lock:
+            self._settle_due()
+            return self._one("SELECT count(*) FROM profiles")
+
+    def entries(self, query: EntriesQuery) -> list[str]:
+        """Return distinct values of one field, sorted."""
+        if query.column is None:
+            return []
+        with self._lock:
+            self._settle_due()
+            found = self._db.execute(
+                f"SELECT DISTINCT {query.column} FROM profiles "  # noqa: S608 - as above
+                f"WHERE {query.condition.sql} ORDER BY 1 LIMIT ?",
+                (*query.condition.params, query.limit),
+            )
+            return [row[0] for row in found]
+
+    def profiles(self) -> Iterator[Profile]:
+        """Iterate over all profiles by id, as they are at the first step."""
+        with self._lock:
+            self._settle_due()
+            found = self._db.execute(f"{_SELECT} ORDER BY client_id").fetchall()
+        for row in found:
+            yield rows.from_row(row)
+
+    # --- the log ---------------------------------------------------------------------
+
+    def next_request_no(self) -> int:
+        """Number a request that has arrived."""
+        with self._lock:
+            self._request_no += 1
+            return self._request_no
+
+    def log(self, record: RequestRecord) -> None:
+        """Keep a request; no value of any profile is in a record."""
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)",
+                record.to_row(),
+            )
+
+    @contextmanager
+    def batch_in_flight(self) -> Iterator[None]:
+        """Count a batch request as being handled, for `max_concurrent_batches`."""
+        with self._lock:
+            self._n_batches += 1
+            self.max_concurrent_batches = max(
+                self.max_concurrent_batches, self._n_batches
+            )
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_batches -= 1
+
+    def requests(self) -> list[RequestRecord]:
+        """Return every request in the order of arrival."""
+        with self._lock:
+            found = self._db.execute("SELECT * FROM requests ORDER BY request_no")
+            return [request_record(row) for row in found]
+
+    def batches(self) -> list[BatchRecord]:
+        """Return every batch request in the order of arrival."""
+        with self._lock:
+            self._settle_due()
+            found = self._db.execute(_BATCHES, ("batch",))
+            return [batch_record(row) for row in found]
+
+    # --- the database ----------------------------------------------------------------
+
+    def _one(self, sql: str, *params: object) -> int:
+        (value,) = self._db.execute(sql, params).fetchone()
+        return int(value)
+
+    def _profile(self, sql: str, *params: object) -> Profile | None:
+        row = self._db.execute(sql, params).fetchone()
+        return None if row is None else rows.from_row(row)
+
+    def _earliest_due_s(self) -> float:
+        (due_s,) = self._db.execute(
+            "SELECT min(due_s) FROM queue WHERE applied = 0"
+        ).fetchone()
+        return math.inf if due_s is None else float(due_s)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

@@ -1,0 +1,106 @@
+"""A caller of a sandbox without a socket, and a time that moves when told."""
+
+from typing import Any
+
+import anyio
+import httpx
+
+from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.switches import Switches
+
+WALL_S = 1_800_000_000.0
+UUID_A = "11111111-1111-4111-8111-111111111111"
+UUID_B = "22222222-2222-4222-8222-222222222222"
+
+
+class FakeTime:
+    """Both clocks and the sleep of a sandbox under test."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def wall(self) -> float:
+        return WALL_S + self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now_s += seconds
+
+
+class Driver:
+    """Calls an in-process sandbox as a client with a token would."""
+
+    def __init__(self, options: SandboxOptions) -> None:
+        self.time = FakeTime()
+        self.sandbox: Sandbox = build_sandbox(
+            options,
+            clock=self.time.clock,
+            wall_clock=self.time.wall,
+            sleep=self.time.sleep,
+        )
+        self.headers = {"Api-Version": "4.4", "Content-Type": "application/json"}
+
+    def log_in(self) -> str:
+        reply = self.send("POST", "/uauth/v2/auth/login/profile", {"apiKey": API_KEY})
+        token: str = reply.json()["token"]
+        self.headers["Authorization"] = f"Bearer {token}"
+        return token
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        async def call() -> httpx.Response:
+            transport = httpx.ASGITransport(self.sandbox.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://sandbox"
+            ) as client:
+                return await client.request(
+                    method,
+                    path,
+                    json=body if content is None else None,
+                    content=content,
+                    headers=[
+                        (name.encode(), value.encode("latin-1"))
+                        for name, value in (
+                            self.headers if headers is None else headers
+                        ).items()
+                    ],
+                )
+
+        return anyio.run(call)
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON comes
+        reply = self.send("GET", path)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def put(self, *items: dict[str, Any]) -> None:
+        """Send one batch and let it settle."""
+        reply = self.send("POST", "/v4/clients/batch", list(items))
+        assert (reply.status_code, reply.content) == (202, b"")
+        self.sandbox.settle()
+
+    def by_email(self, email: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/v4/clients/by-email/{email}")
+        return found
+
+    def close(self) -> None:
+        self.sandbox.close()
+
+
+def drive(switches: Switches | None = None, **options: Any) -> Driver:  # noqa: ANN401 - fields of SandboxOptions
+    """Build a sandbox, log in, and hand over the driver."""
+    chosen = SandboxOptions(switches=switches or Switches(), **options)
+    driver = Driver(chosen)
+    driver.log_in()
+    return driver
