@@ -139,7 +139,7 @@ def headers() -> list[Broken]:
     return [
         Broken(
             "no_identifier_column.csv", csv("Ewa,Łódź\n", header="firstName,city\n"),
-            "no column that can find a profile", stop, DATA,
+            "no column that can find a profile", "stops: shows the columns", CONFIG,
         ),
         Broken(
             "duplicate_header.csv",
@@ -209,7 +209,7 @@ def shapes() -> list[Broken]:
             + b"\n" + jsonl(["iga@example.com"], {"email": "ola@example.net"}),
             "a line cut short, an empty line, a line that is no object",
             "those lines are blocked or empty", PARTIAL,
-            ("", "TYPE", "EMPTY", "TYPE", ""),
+            ("", "ROW_JSON", "EMPTY", "ROW_JSON", ""),
         ),
         Broken(
             "huge_cell.csv", csv(GOOD, f"jan@example.org,K-2,,{huge},Żory\n"),
@@ -254,8 +254,8 @@ def characters() -> list[Broken]:
                 {"email": "c@example.com", "firstName": "C\ud83c\udf3b"},
             ),
             "escaped halves of a surrogate pair, and a whole pair",
-            "a half is blocked, the pair is a sunflower", PARTIAL,
-            ("TEXT", "CUSTOM_ID", ""),
+            "a half is no text: blocked; the pair is a sunflower", PARTIAL,
+            ("ROW_JSON", "ROW_JSON", ""),
         ),
         Broken(
             "emoji_custom_id.csv", csv(GOOD, "jan@example.org,K-🌻,,Jan 🌻,\n"),

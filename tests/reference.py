@@ -108,17 +108,19 @@ def read_csv(text: str) -> Iterator[Row]:
 
 
 def read_object(row_no: int, line: str) -> Row:
-    """Read one line of JSON; a line that is no object is of the wrong type."""
+    """Read one line of JSON; half a surrogate pair is no text (RFC 8259, 8.2)."""
     try:
-        return typed_row(row_no, json.loads(line))
+        record = json.loads(line)
+        json.dumps(record, ensure_ascii=False).encode()
+        return typed_row(row_no, record)
     except ValueError:
-        return Row(row_no, {}, "TYPE" if line.strip("\r") else "EMPTY")
+        return Row(row_no, {}, "ROW_JSON" if line.strip("\r") else "EMPTY")
 
 
 def typed_row(row_no: int, record: object) -> Row:
     """Take texts as they are and integers as digits; this job has no other types."""
     if not isinstance(record, dict):
-        return Row(row_no, {}, "TYPE")
+        return Row(row_no, {}, "ROW_JSON")
     given = {name: value for name, value in record.items() if value is not None}
     fault = "" if {*map(type, given.values())} <= {str, int} else "TYPE"
     return Row(row_no, {name: str(value) for name, value in given.items()}, fault)

@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
         "core",
         frozenset(
             {
+                "addresses",
                 "chunker",
                 "encoder",
                 "identifiers",
@@ -25,9 +26,11 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "identifiers_phone",
                 "identifiers_repair",
                 "identity",
+                "journal_tables",
                 "mapping",
                 "outcomes",
                 "pacing",
+                "tokens",
                 "transform",
                 "typed_values",
                 "values",
@@ -39,19 +42,16 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
         "edges",
         frozenset(
             {
-                "addresses",
                 "client",
                 "config",
                 "files",
                 "journal",
-                "journal_tables",
                 "logs",
                 "progress",
                 "reader",
                 "retrying",
                 "sources",
                 "spill",
-                "tokens",
                 "writer",
             }
         ),

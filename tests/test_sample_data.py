@@ -152,8 +152,8 @@ def test_damage_to_the_shape_is_seen_by_the_reference_too(name: str) -> None:
         assert read_rows(path) == []
         return
     found = [(str(row.row_no), row.fault) for row in read_rows(path)]
-    is_json = path.suffix == ".jsonl"  # its structural code is TYPE
-    shapes = STRUCTURAL | ({"TYPE"} if is_json else set())
+    is_json = path.suffix == ".jsonl"
+    shapes = STRUCTURAL | ({"ROW_JSON"} if is_json else set())
     planted = [(r["row_no"], r["code"] if r["code"] in shapes else "") for r in rows]
     assert found == planted
 

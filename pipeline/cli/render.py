@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.contract import ROW_CODES
+from pipeline.contract import IDENTIFIERS, ROW_CODES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Mapping
 
 SUMMARY_VERSION: Final = 1
-SHOWN_ROWS: Final = 5
+SHOWN_ROWS: Final = 2
+SHOWN_REASONS: Final = 5
 _KB: Final = 1024
 # The API names no rate, so the forecast of minutes assumes a modest one.
 FORECAST_REQUESTS_PER_S: Final = 5.0
@@ -88,56 +90,79 @@ def show_json(content: object) -> None:
 
 
 def run_lines(report: RunReport, seconds: float) -> list[str]:
-    """Return what a run came to, in words."""
+    """Return what a run came to, in words, within 80 columns."""
     counts = report.counts
     parts = [
         f"{n:,} {state}"
         for state, n in counts.as_dict().items()
         if n and state not in ("read", "unknown")
     ]
-    rate = f"{counts.read / seconds:,.0f} rows/s" if seconds else ""
+    rate = f", {counts.read / seconds:,.0f} rows/s" if seconds else ""
     lines = [
         f"{counts.read:,} rows read = {' + '.join(parts) or 'nothing'}",
-        f"in {seconds:.1f} s ({rate})",
+        f"{seconds:.1f} s{rate}",
     ]
     if counts.unknown:
-        lines.append(f"of the pending rows, {counts.unknown:,} may have arrived")
-    lines += _reason_lines(report)
-    lines += _repair_lines(report)
-    if report.delivery is not None:
-        done = report.delivery
-        retried = f", {done.n_retried:,} repeated" if done.n_retried else ""
-        lines.append(
-            f"{done.n_requests:,} requests{retried}, {_size(done.bytes_sent)} sent; "
-            "accepted means taken into the API's queue, not yet read back"
-        )
-    else:
-        lines.append(forecast_line(report))
-    lines += [f"{name}: {path}" for name, path in report.files.paths.items()]
-    return lines
+        lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
+    lines += [*_reason_lines(report), *_hint_lines(report), *_repair_lines(report)]
+    lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
+    names = ", ".join(path.name for path in report.files.paths.values())
+    return [*lines, f"files in {report.folder}:", f"  {names}, summary.json"]
+
+
+def _sent_lines(report: RunReport) -> list[str]:
+    done = report.delivery
+    if done is None:
+        return []
+    retried = f" ({done.n_retried:,} repeated)" if done.n_retried else ""
+    return [
+        f"{done.n_requests:,} requests{retried}, {_size(done.bytes_sent)} sent",
+        "accepted: taken into the API's queue; whether it was applied is not read back",
+    ]
 
 
 def _reason_lines(report: RunReport) -> list[str]:
-    """Return why rows failed, the most frequent reason first, with places."""
+    """Return why rows failed, the most frequent reasons first, with places."""
+    codes = list(_codes(report).items())
     lines = []
-    for code, n in _codes(report).items():
-        lines.append(f"  {n:>6,}  {code:<13} {ROW_CODES.get(code, '')}")
-        lines.append(f"          {_places(report, code)}")
+    for code, n in codes[:SHOWN_REASONS]:
+        lines.append(f"{n:>7,}  {code}: {ROW_CODES.get(code, '')}")
+        lines.append(f"         {_places(report, code)}")
+    if codes[SHOWN_REASONS:]:
+        rest = ", ".join(f"{n:,} {code}" for code, n in codes[SHOWN_REASONS:])
+        lines += textwrap.wrap(
+            rest, 78, initial_indent="         ", subsequent_indent="         "
+        )
+    return lines
+
+
+def _hint_lines(report: RunReport) -> list[str]:
+    """Return what `on_invalid: omit` would save, for fields that block rows now."""
     faults = report.check.faults
-    fields = faults.filter(faults["field"] != "")["field"].value_counts(sort=True)
-    for name, n in fields.iter_rows():
-        if name not in ("email", "customId", "uuid", "clientId"):
-            lines.append(
-                f"  to send the {n:,} rows without their invalid {name}: "
-                f"mapping.{name}.on_invalid: omit"
-            )
+    counted = dict(faults["field"].value_counts(sort=True).iter_rows())
+    rules = [
+        rule
+        for rule in report.mapping.rules
+        if rule.name in counted
+        and rule.options.on_invalid == "block"
+        and rule.name not in IDENTIFIERS
+    ]
+    rules.sort(key=lambda rule: -counted[rule.name])
+    lines = [
+        f"{counted[rule.name]:>7,}  {rule.name}: "
+        f"{{column: {rule.column}, on_invalid: omit}}"
+        for rule in rules[:SHOWN_REASONS]
+    ]
+    if lines:
+        lines.insert(0, "rows that could go out without one invalid cell, by a mapping:")
     return lines
 
 
 def _places(report: RunReport, code: str) -> str:
+    """Return the first rows with *code*, with their lines."""
     rows = report.files.failed.filter(report.files.failed["code"] == code)["row"]
     lines = dict(report.check.line_nos.iter_rows())
-    lines |= dict(_unreadable_lines(report))
+    lines |= _unreadable_lines(report)
     files = report.source.files
     shown = []
     for row in rows.head(SHOWN_ROWS).to_list():
@@ -149,24 +174,32 @@ def _places(report: RunReport, code: str) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
-def _unreadable_lines(report: RunReport) -> list[tuple[int, int]]:
+def _unreadable_lines(report: RunReport) -> dict[int, int]:
     columns = ("source_no", "row_no", "line_no")
-    return [
-        (source_no * 2**40 + row_no, line_no)
+    return {
+        source_no * 2**40 + row_no: line_no
         for source_no, row_no, line_no in report.check.unreadable.select(
             columns
         ).iter_rows()
-    ]
+    }
 
 
 def _repair_lines(report: RunReport) -> list[str]:
     lines = []
     if report.check.repairs:
         told = ", ".join(f"{name} {n:,}" for name, n in report.check.repairs.items())
-        lines.append(f"cells repaired (white space, case, number form): {told}")
-    if report.check.omitted.height:
-        n_omitted = report.check.omitted.height
-        lines.append(f"{n_omitted:,} invalid cells left out, as on_invalid says")
+        lines += textwrap.wrap(
+            f"cells repaired (white space, case, number form): {told}",
+            78,
+            subsequent_indent="         ",
+        )
+    if n_omitted := report.check.omitted.height:
+        lines.append(f"{n_omitted:,} invalid cells left out (findings.csv)")
+    if n_shared := len(report.check.shared_phones):
+        lines.append(
+            f"{n_shared:,} rows have only a phone that other rows have too "
+            "(findings.csv)"
+        )
     return lines
 
 

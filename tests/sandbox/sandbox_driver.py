@@ -79,7 +79,7 @@ class Driver:
 
         return anyio.run(call)
 
-    def get(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON comes
+    def get(self, path: str) -> Any:
         reply = self.send("GET", path)
         assert reply.status_code == 200, reply.text
         return reply.json()
@@ -98,7 +98,7 @@ class Driver:
         self.sandbox.close()
 
 
-def drive(switches: Switches | None = None, **options: Any) -> Driver:  # noqa: ANN401 - fields of SandboxOptions
+def drive(switches: Switches | None = None, **options: Any) -> Driver:
     """Build a sandbox, log in, and hand over the driver."""
     chosen = SandboxOptions(switches=switches or Switches(), **options)
     driver = Driver(chosen)

@@ -2,7 +2,6 @@ import base64
 import json
 
 import pytest
-from sandbox.sandbox_driver import WALL_S, Driver, drive
 
 from pipeline.sandbox import tokens
 from pipeline.sandbox.server import (
@@ -12,6 +11,7 @@ from pipeline.sandbox.server import (
     SandboxOptions,
 )
 from pipeline.sandbox.switches import Switches
+from sandbox.sandbox_driver import WALL_S, Driver, drive
 
 LOGIN = "/uauth/v2/auth/login/profile"
 CURRENT = "/uauth/business-profile/current"

@@ -6,9 +6,9 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from sandbox.sandbox_driver import Driver, drive
 
 from pipeline.sandbox.switches import Switches
+from sandbox.sandbox_driver import Driver, drive
 
 BATCH = "/v4/clients/batch"
 GOOD, BAD = {"email": "good@example.com"}, {"email": "bad", "customId": "B"}
@@ -52,7 +52,7 @@ def test_the_status_for_too_many_items_is_a_switch() -> None:
 
 @pytest.mark.parametrize("status", [400, 413])
 @pytest.mark.parametrize("limit", [10**6, 2**20])
-def test_the_size_of_the_body(limit: int, status: Any) -> None:  # noqa: ANN401 - a literal of the switch
+def test_the_size_of_the_body(limit: int, status: Any) -> None:
     driver = drive(Switches(max_body_bytes=limit, oversize_bytes_status=status))
 
     assert send_bytes(driver, body_of(limit - 1)) == 202
@@ -213,7 +213,7 @@ def test_batches_handled_at_the_same_time_are_counted() -> None:
         arrived = anyio.Event()
         n_begun = 0
 
-        async def body(number: int) -> Any:  # noqa: ANN401 - an async generator
+        async def body(number: int) -> Any:
             nonlocal n_begun
             n_begun += 1
             if n_begun == 3:

@@ -16,7 +16,7 @@ class Reply:
     status: int
     text: str
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever JSON comes
+    def json(self) -> Any:
         return json.loads(self.text)
 
 

@@ -1,11 +1,11 @@
 from typing import Any
 
 import pytest
-from sandbox.sandbox_driver import UUID_A, Driver, drive
 
 from pipeline.sandbox.listing import BadQueryError, read_crm_query
 from pipeline.sandbox.server import SandboxOptions, build_sandbox
 from pipeline.sandbox.switches import Switches
+from sandbox.sandbox_driver import UUID_A, Driver, drive
 
 LIST, CLIENTS = "/crm/v1/list", "/v4/clients"
 
@@ -203,7 +203,7 @@ def test_how_a_plain_search_compares_is_a_switch(
     ("how", "expected"), [("exact", [1]), ("prefix", [1, 3]), ("contains", [1, 2, 3])]
 )
 def test_how_a_search_by_field_compares_is_a_switch(
-    how: Any,  # noqa: ANN401 - a literal of the switch
+    how: Any,
     expected: list[int],
 ) -> None:
     driver = drive(Switches(search_field=how))
@@ -248,7 +248,7 @@ def read(switches: Switches, offset: int, limit: int) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("cap", ["error", "empty_page", "clamp"])
 @pytest.mark.parametrize("offset", [0, 9_998, 9_999])
-def test_up_to_the_cap_all_meanings_agree(cap: Any, offset: int) -> None:  # noqa: ANN401 - a literal of the switch
+def test_up_to_the_cap_all_meanings_agree(cap: Any, offset: int) -> None:
     assert read(Switches(list_cap=cap), offset, 1) == (1, False)
 
 
@@ -285,7 +285,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_the_cap_in_a_workspace_that_holds_more(
     crowded: str,
-    cap: Any,  # noqa: ANN401 - a literal of the switch
+    cap: Any,
     outcome: int,
 ) -> None:
     driver = drive(Switches(list_cap=cap), database=crowded)

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox.sandbox_driver import UUID_A, UUID_B, Driver, FakeTime, drive
 
 from pipeline.sandbox.records import Clocks
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import Write, WriteKind, profile_keys
+from sandbox.sandbox_driver import UUID_A, UUID_B, Driver, FakeTime, drive
 
 EMAIL_A, EMAIL_B, NEW_EMAIL = "a@example.com", "b@example.com", "new@example.com"
 
@@ -158,7 +158,7 @@ def test_an_automatic_merge_destroys_properties_and_tags_of_the_sources() -> Non
     [("recognised_first", "b"), ("oldest", "a"), ("newest", "c")],
 )
 def test_the_survivor_of_an_automatic_merge_is_a_switch(
-    target: Any,  # noqa: ANN401 - a literal of the switch
+    target: Any,
     survivor: str,
 ) -> None:
     driver = drive(Switches(merge_policy="auto_merge", merge_target=target))
@@ -225,7 +225,7 @@ def test_a_phone_beside_another_identifier_finds_nobody() -> None:
     ("match", "changed"), [("newest", "second"), ("oldest", "first"), ("none", None)]
 )
 def test_a_shared_phone_hits_one_profile_by_a_switch(
-    match: Any,  # noqa: ANN401 - a literal of the switch
+    match: Any,
     changed: str | None,
 ) -> None:
     driver = drive(Switches(phone_match=match))
@@ -272,7 +272,7 @@ def test_an_unknown_client_id_with_another_identifier_gets_a_new_id(
 
 @pytest.mark.parametrize("policy", ["legacy_conflict", "auto_merge"])
 def test_an_address_and_the_email_of_somebody_else(
-    policy: Any,  # noqa: ANN401 - a literal of the switch
+    policy: Any,
 ) -> None:
     driver = drive(Switches(merge_policy=policy))
     driver.put({"customId": "1"}, {"email": EMAIL_B})

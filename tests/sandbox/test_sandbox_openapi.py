@@ -2,7 +2,6 @@ import re
 from typing import Any
 
 import pytest
-from sandbox.sandbox_driver import Driver
 
 from pipeline.sandbox.app import ENDPOINTS, build_app
 from pipeline.sandbox.openapi import build_document
@@ -11,6 +10,7 @@ from pipeline.sandbox.server import SandboxOptions
 from pipeline.sandbox.service import Desk, Wallet
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
+from sandbox.sandbox_driver import Driver
 
 DOCUMENT: dict[str, Any] = build_document(ENDPOINTS)
 OPERATIONS = [

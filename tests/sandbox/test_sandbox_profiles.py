@@ -2,9 +2,9 @@ import re
 from typing import Any
 
 import pytest
-from sandbox.sandbox_driver import UUID_A, drive
 
 from pipeline.sandbox.switches import Switches
+from sandbox.sandbox_driver import UUID_A, drive
 
 EMAIL = "sampleclient@example.com"
 AGREEMENTS = ["email", "sms", "push", "webPush", "bluetooth", "rfid", "wifi"]
@@ -83,7 +83,7 @@ def test_making_up_first_names_is_a_switch() -> None:
     [("client_id", r'"2149203825"'), ("uuid", f'"{UUID_A}"'), ("empty", '""')],
 )
 def test_an_instant_create_is_there_at_once_and_answers_a_string(
-    body: Any,  # noqa: ANN401 - a literal of the switch
+    body: Any,
     shape: str,
 ) -> None:
     driver = drive(Switches(instant_body=body))
@@ -186,7 +186,7 @@ def test_null_deletes_an_attribute() -> None:
     ("rule", "left"), [("clear", None), ("ignore", "1"), ("refuse", "1")]
 )
 def test_null_on_an_identifier_is_a_switch(
-    rule: Any,  # noqa: ANN401 - a literal of the switch
+    rule: Any,
     left: str | None,
 ) -> None:
     driver = drive(Switches(identifier_null=rule))

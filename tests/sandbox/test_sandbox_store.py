@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
-from sandbox.sandbox_driver import FakeTime, drive
 
 from pipeline.sandbox.matching import Action
 from pipeline.sandbox.records import Clocks
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import Write, WriteKind
+from sandbox.sandbox_driver import FakeTime, drive
 
 
 def open_store(path: Path, settle_s: float = 10) -> Store:

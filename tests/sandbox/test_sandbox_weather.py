@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox.sandbox_driver import Driver, drive
 
 from pipeline.sandbox.server import SandboxOptions
 from pipeline.sandbox.shell import ConnectionTorn
@@ -17,12 +16,13 @@ from pipeline.sandbox.weather import (
     forecast,
     parse_weather,
 )
+from sandbox.sandbox_driver import Driver, drive
 
 BATCH = "/v4/clients/batch"
 ITEM = [{"customId": "1"}]
 
 
-def under(**rates: Any) -> Driver:  # noqa: ANN401 - fields of Weather
+def under(**rates: Any) -> Driver:
     return drive(weather=Weather(**rates))
 
 
