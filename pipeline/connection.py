@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.client import Client
-from pipeline.errors import ContractError, WrongWorkspaceError
+from pipeline.errors import ContractError, UnreachableError, WrongWorkspaceError
 from pipeline.logs import printable
 from pipeline.pacing import FIRST_CONTACT, Patience
 from pipeline.records import Step
@@ -71,9 +71,15 @@ async def connected(
         AccessError, ContractError: As the client says.
     """
     async with Client(connector.remote, transport=connector.transport) as client:
-        reply = await patiently(
-            connector, client, client.workspace, what="the question for the workspace"
-        )
+        try:
+            reply = await patiently(
+                connector,
+                client,
+                client.workspace,
+                what="the question for the workspace",
+            )
+        except UnreachableError as error:
+            raise UnreachableError(f"{connector.remote.base_url}: {error}") from None
         workspace = _workspace_of(reply, connector.remote.base_url)
         if expected_guid and _plain(expected_guid) != _plain(workspace.guid):
             raise WrongWorkspaceError(

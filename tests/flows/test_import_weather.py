@@ -1,0 +1,177 @@
+"""Whatever the service does, the CRM ends as on a calm day, or the rows are pending."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipeline import (
+    Connector,
+    Credentials,
+    ImportRequest,
+    Job,
+    RemoteSettings,
+    RunReport,
+    Secret,
+    run_import,
+)
+from pipeline.contract import BATCH_PATH
+from pipeline.errors import PatienceEndedError, RemoteError
+from pipeline.retrying import Clock
+from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.shell import ConnectionTorn
+from pipeline.sandbox.weather import parse_weather
+from sandbox_driver import FakeTime
+
+N_ROWS = 3_000
+
+
+@dataclass
+class Wire(httpx.AsyncBaseTransport):
+    """The sandbox without a socket; a torn connection as httpx would tell it."""
+
+    sandbox: Sandbox
+    inner: httpx.ASGITransport = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inner = httpx.ASGITransport(self.sandbox.app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self.inner.handle_async_request(request)
+        except ConnectionTorn:
+            raise httpx.ReadError("") from None
+
+
+@asynccontextmanager
+async def under(
+    weather: str, **options: Any
+) -> AsyncIterator[tuple[Sandbox, Connector]]:
+    time = FakeTime()
+    chance = random.Random(7)  # noqa: S311 - a test's dice
+
+    async def sleep(seconds: float) -> None:
+        time.now_s += seconds
+        await asyncio.sleep(0)
+
+    sandbox = build_sandbox(
+        SandboxOptions(weather=parse_weather(weather), settle_s=0.0, **options),
+        clock=time.clock,
+        wall_clock=time.wall,
+        sleep=sleep,
+    )
+    remote = RemoteSettings("http://127.0.0.1:1", Credentials(api_key=Secret(API_KEY)))
+    clock = Clock(now=time.clock, sleep=sleep, chance=chance.random)
+    yield sandbox, Connector(remote, Wire(sandbox), clock)
+    sandbox.close()
+
+
+class DeadForBatches(Wire):
+    """A service whose batch endpoint is down."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == BATCH_PATH:
+            return httpx.Response(503, stream=httpx.ByteStream(b""))
+        return await super().handle_async_request(request)
+
+
+def source_file(folder: Path, n_rows: int = N_ROWS) -> Path:
+    path = folder / "people.csv"
+    rows = (f"p{n}@example.com,Ewa {n},C{n}" for n in range(n_rows))
+    path.write_text("email,firstName,customId\n" + "\n".join(rows) + "\n")
+    return path
+
+
+async def imported(folder: Path, connector: Connector, **delivery: Any) -> RunReport:
+    job = Job.model_validate(
+        {
+            "source": {"path": str(source_file(folder))},
+            "delivery": {"max_rows": 50, **delivery},
+        }
+    )
+    return await run_import(ImportRequest(job, folder / "work"), connector)
+
+
+def crm_of(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.settle()
+    return {p["customId"]: (p["email"], p["firstName"]) for p in sandbox.profiles()}
+
+
+CALM = {f"C{n}": (f"p{n}@example.com", f"Ewa {n}") for n in range(N_ROWS)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seed", [1, 2, random.SystemRandom().randrange(10**6)])
+@pytest.mark.parametrize("weather", ["calm", "rain", "storm"])
+async def test_every_row_arrives_in_any_weather(
+    tmp_path: Path, weather: str, seed: int
+) -> None:
+    async with under(f"{weather},seed={seed}") as (sandbox, connector):
+        report = await imported(tmp_path, connector)
+
+        counts = report.counts
+        assert (counts.read, counts.accepted + counts.pending) == (N_ROWS, N_ROWS)
+        crm = crm_of(sandbox)
+        assert crm.items() <= CALM.items()
+        assert len(crm) >= counts.accepted
+        if report.error is None:
+            assert crm == CALM
+
+
+@pytest.mark.anyio
+async def test_a_token_that_expires_in_the_middle_is_renewed(tmp_path: Path) -> None:
+    weather = "calm,slow=1.0"
+    async with under(weather, token_lifetime_s=3.0) as (sandbox, connector):
+        report = await imported(tmp_path, connector, concurrency=2)
+
+        assert report.error is None
+        assert report.counts.accepted == N_ROWS
+        assert crm_of(sandbox) == CALM
+        logins = [
+            r
+            for r in sandbox.store.requests()
+            if "login" in r.name or "refresh" in r.name
+        ]
+        assert 1 < len(logins) < 60
+
+
+@pytest.mark.anyio
+async def test_what_a_torn_reply_hides_is_sent_again_not_lost(tmp_path: Path) -> None:
+    async with under("calm,torn_after=0.3,seed=3") as (sandbox, connector):
+        report = await imported(tmp_path, connector)
+
+        assert report.error is None
+        assert report.delivery is not None
+        assert report.delivery.n_retried > 0
+        assert crm_of(sandbox) == CALM
+
+
+@pytest.mark.anyio
+async def test_a_service_that_dies_on_batches_leaves_every_row_pending(
+    tmp_path: Path,
+) -> None:
+    async with under("calm") as (sandbox, connector):
+        dead = replace(connector, transport=DeadForBatches(sandbox))
+        report = await imported(tmp_path, dead)
+
+        assert type(report.error) is PatienceEndedError
+        assert report.counts.accepted == 0
+        assert report.counts.pending == N_ROWS
+        assert sandbox.store.count_profiles() == 0
+
+
+@pytest.mark.anyio
+async def test_a_service_that_never_speaks_is_told_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    async with under("calm,torn_before=1.0,on_login=true") as (sandbox, connector):
+        with pytest.raises(RemoteError):
+            await imported(tmp_path, connector)
+
+        assert sandbox.store.batches() == []
