@@ -6,7 +6,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 TOOL   := $(VENV)/.tool-installed
 DEV    := $(VENV)/.dev-installed
 
-.PHONY: help demo test test-all lint type fmt cov check bench sandbox docs lock clean
+.PHONY: help demo test test-all lint type fmt cov check bench bench-quick sandbox docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -32,13 +32,17 @@ fmt: $(DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 
 cov: $(DEV) ## branch coverage of the vocabulary and the core: 100 %
-	@$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= --durations=0 -p no:randomly
-	@$(BIN)/python -m coverage report --fail-under=100 --include="$$($(BIN)/python tests/core_files.py)"
+	@$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= tests/test_*.py
+	@$(BIN)/python -m coverage report --fail-under=100 \
+	  --include="$$($(BIN)/python tests/core_files.py)"
 
 check: lint type test ## what CI runs, without the demo
 
 bench: $(DEV) ## measure, and compare with other ways to do it
 	@$(BIN)/python benchmarks/run.py
+
+bench-quick: $(DEV) ## the same with few rows, to see that it runs
+	@$(BIN)/python benchmarks/run.py --quick
 
 docs: $(DEV) ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.proposal import propose_job
     from pipeline.readback import read_back
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+    from pipeline.writer import write_json
 
 _HOMES = {
     "Connector": "connection",
@@ -53,6 +54,7 @@ _HOMES = {
     "run_import": "importer",
     "update_profile": "profiles",
     "workspace_of": "connection",
+    "write_json": "writer",
 }
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "run_import",
     "update_profile",
     "workspace_of",
+    "write_json",
 ]
 
 

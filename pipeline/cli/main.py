@@ -83,7 +83,11 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line a kind of end
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("crm-pipeline: interrupted.", err=True)
+        click.echo(
+            "crm-pipeline: interrupted. What was answered is in the journal; the same "
+            "command sends the rest, and repeats what arrived already.",
+            err=True,
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left; what was done stays done.

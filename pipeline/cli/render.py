@@ -13,8 +13,6 @@ import click
 from pipeline.contract import IDENTIFIERS, ROW_CODES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline import ExportReport, RunReport, Workspace
     from pipeline.settings import Mapping
 
@@ -154,7 +152,9 @@ def _hint_lines(report: RunReport) -> list[str]:
         for rule in rules[:SHOWN_REASONS]
     ]
     if lines:
-        lines.insert(0, "rows that could go out without one invalid cell, by a mapping:")
+        lines.insert(
+            0, "rows that could go out without one invalid cell:"
+        )
     return lines
 
 
@@ -254,8 +254,3 @@ def export_lines(report: ExportReport) -> list[str]:
         ),
         f"written to {report.path}",
     ]
-
-
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write a summary file where the operator asked for it."""
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

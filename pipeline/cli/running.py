@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import Connector, ImportRequest, run_import
+from pipeline import Connector, ImportRequest, run_import, write_json
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_rows
 from pipeline.cli.options import found_job, job_of, talk_of
 from pipeline.cli.render import (
@@ -16,10 +16,9 @@ from pipeline.cli.render import (
     run_summary,
     show_json,
     workspace_line,
-    write_summary,
 )
 from pipeline.config import remote_settings
-from pipeline.errors import CannotWriteError, SettingsError
+from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline import RunReport
@@ -106,12 +105,7 @@ def _write_summaries(
     if flags["summary"]:
         paths.append(Path(flags["summary"]))
     for path in paths:
-        try:
-            write_summary(path, summary)
-        except OSError as error:
-            raise CannotWriteError(
-                f"cannot write the summary {path}: {error.strerror}"
-            ) from None
+        write_json(path, summary)
 
 
 def _with_advice(report: RunReport, error: PipelineError) -> PipelineError:

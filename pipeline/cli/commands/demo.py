@@ -18,6 +18,7 @@ from pipeline import (
     export_profiles,
     read_back,
     run_import,
+    write_json,
 )
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_rows
 from pipeline.cli.options import found_job, job_of, talk_of, talk_options
@@ -27,7 +28,6 @@ from pipeline.cli.render import (
     run_lines,
     run_summary,
     workspace_line,
-    write_summary,
 )
 from pipeline.errors import SourceMissingError
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
@@ -126,5 +126,5 @@ def _run(
         talk.say(line)
     counts = report.counts
     code = exit_code_of_rows(counts.blocked + counts.rejected, report.error)
-    write_summary(report.folder / "summary.json", run_summary(report, code, seconds))
+    write_json(report.folder / "summary.json", run_summary(report, code, seconds))
     return report, code

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline import Connector, export_profiles
+from pipeline import Connector, export_profiles, write_json
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     found_job,
@@ -22,7 +22,6 @@ from pipeline.cli.render import (
     export_summary,
     show_json,
     workspace_line,
-    write_summary,
 )
 from pipeline.config import remote_settings
 
@@ -65,7 +64,7 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
         talk.say(line)
     summary = export_summary(report, code)
     if flags["summary"]:
-        write_summary(Path(flags["summary"]), summary)
+        write_json(Path(flags["summary"]), summary)
     if talk.as_json:
         show_json(summary)
     return code
