@@ -28,11 +28,27 @@ if TYPE_CHECKING:
     from pipeline.reader import Source
     from pipeline.records import Fingerprint, Slice, Transformed
     from pipeline.settings import Duplicates
+    from pipeline.spill import SliceStore
     from pipeline.transform import TransformPlan
 
 # An escape makes six bytes of one; keys and brackets take the rest.
 _GROWTH: Final = 6
 _SAMPLE_ROWS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """
+    What pass 1 decides by, beside the mapping.
+
+    Attributes:
+        key: Secret text of this run, for the digests of identifiers.
+        max_row_bytes: The longest row that can be sent.
+    """
+
+    duplicates: Duplicates
+    key: str
+    max_row_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class CheckResult:
 
     Attributes:
         n_rows: Physical records of each file.
+        n_clean: Rows that the transform let pass.
         faults: Every fault, `BLOCKED_SCHEMA`; several of one row possible.
         unreadable: source_no, row_no, line_no, code, message, text.
         omitted: Cells dropped by `on_invalid: omit`, `BLOCKED_SCHEMA`.
@@ -55,6 +72,7 @@ class CheckResult:
     """
 
     n_rows: tuple[int, ...]
+    n_clean: int
     faults: pl.DataFrame
     unreadable: pl.DataFrame
     omitted: pl.DataFrame
@@ -87,6 +105,7 @@ class _Findings:
     """What gathers while the slices go by."""
 
     n_rows: Counter[int] = field(default_factory=Counter)
+    n_clean: int = 0
     repairs: Counter[str] = field(default_factory=Counter)
     faults: list[pl.DataFrame] = field(default_factory=list)
     omitted: list[pl.DataFrame] = field(default_factory=list)
@@ -110,43 +129,43 @@ class _Examined:
 def check_source(
     source: Source,
     plan: TransformPlan,
-    duplicates: Duplicates,
+    rules: CheckRules,
     *,
-    key: str,
-    max_row_bytes: int,
     folder: Path,
+    store: SliceStore,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> CheckResult:
     """
     Read a source to its end and decide about every row.
 
     Args:
-        key: Secret text of this run, for the digests of identifiers.
-        max_row_bytes: The longest row that can be sent.
         folder: For digests that do not fit into memory; removed at the end.
+        store: Keeps the clean rows for pass 2, as far as it takes them.
         on_rows: Told how many rows went by.
 
     Raises:
         SourceError: The source cannot be read to its end, or changes meanwhile.
 
     Cost: memory of a few slices, of the rows that are faulty, and of those that
-        collide; up to 64 MB of digests before they go to disk.
+        collide; up to 20 MB of digests before they go to disk.
     """
     found = _Findings()
 
     def examine(piece: Slice) -> _Examined:
-        return _examine(piece, plan, key, max_row_bytes)
+        return _examine(piece, plan, rules)
 
     with Spill(folder) as spill:
         for examined in map_ahead(examine, source.slices()):
             _gather(found, examined)
             spill.add(by_digest(examined.entries))
+            store.add(examined.result.clean)
             on_rows(examined.piece.n_rows)
-        fates, shared = decide(spill.buckets, duplicates)
+        fates, shared = decide(spill.buckets, rules.duplicates)
     faults = _joined(found.faults, BLOCKED_SCHEMA)
     unreadable = _joined(found.unreadable, _UNREADABLE)
     return CheckResult(
         n_rows=tuple(found.n_rows[number] for number in range(len(source.files))),
+        n_clean=found.n_clean,
         faults=faults,
         unreadable=unreadable,
         omitted=_joined(found.omitted, BLOCKED_SCHEMA),
@@ -173,16 +192,14 @@ _UNREADABLE: Final[dict[str, pl.DataType]] = {
 }
 
 
-def _examine(
-    piece: Slice, plan: TransformPlan, key: str, max_row_bytes: int
-) -> _Examined:
+def _examine(piece: Slice, plan: TransformPlan, rules: CheckRules) -> _Examined:
     result = transform(piece, plan)
     sample = encode(result.clean.head(_SAMPLE_ROWS), raw=plan.raw).frame["n_bytes"]
-    too_large = _too_large(result.clean, plan, max_row_bytes)
+    too_large = _too_large(result.clean, plan, rules.max_row_bytes)
     clean = result.clean
     if too_large.height:
         clean = clean.join(too_large, on="row_no", how="anti", maintain_order="left")
-    entries = identifier_entries(clean, plan.identifiers, key)
+    entries = identifier_entries(clean, plan.identifiers, rules.key)
     return _Examined(piece, result, entries, too_large, sample)
 
 
@@ -211,6 +228,7 @@ def _gather(found: _Findings, examined: _Examined) -> None:
     piece, result = examined.piece, examined.result
     number = pl.lit(piece.source_no, dtype=pl.UInt32).alias("source_no")
     found.n_rows[piece.source_no] += piece.n_rows
+    found.n_clean += result.clean.height
     found.repairs.update(result.repairs)
     if found.sample is None and len(examined.sample):
         found.sample = examined.sample

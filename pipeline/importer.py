@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.checker import CheckResult, check_source
+from pipeline.checker import CheckResult, CheckRules, check_source
 from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.delivery import DeliveryReport, deliver
@@ -35,7 +35,7 @@ from pipeline.progress import NO_PROGRESS
 from pipeline.reader import open_source
 from pipeline.records import FOLDED_LANE, Encoded, State
 from pipeline.run_files import RunFiles, write_run_files
-from pipeline.spill import Spill
+from pipeline.spill import MAX_STORE_BYTES, SliceStore, Spill, remove_leftovers
 from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.progress import ProgressView
     from pipeline.reader import Source
-    from pipeline.records import Batch, Slice
+    from pipeline.records import Batch
     from pipeline.settings import Job, Mapping
     from pipeline.transform import TransformPlan
 
@@ -135,12 +135,17 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     make_private_dir(request.work_dir)
     (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
     with lock_folder(request.work_dir):
+        remove_leftovers(request.work_dir / "runs")
         line = _open_line(request)
-        check = _pass_1(line)
-        if request.is_dry_run or connector is None:
-            files = write_run_files(line.folder, line.source, check, check.evidence())
-            return _report(line, check, files)
-        return await _send(line, check, connector)
+        is_dry_run = request.is_dry_run or connector is None
+        max_bytes = 0 if is_dry_run else MAX_STORE_BYTES
+        with SliceStore(line.folder / "clean", max_bytes=max_bytes) as store:
+            check = _pass_1(line, store)
+            if connector is None or is_dry_run:
+                evidence = check.evidence()
+                files = write_run_files(line.folder, line.source, check, evidence)
+                return _report(line, check, files)
+            return await _send(line, check, store, connector)
 
 
 def _open_line(request: ImportRequest) -> _Line:
@@ -155,20 +160,25 @@ def _open_line(request: ImportRequest) -> _Line:
     return _Line(request, run_id, folder, source, mapping, plan, limits)
 
 
-def _pass_1(line: _Line) -> CheckResult:
+def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
     with line.request.progress.checking() as on_rows:
         return check_source(
             line.source,
             line.plan,
-            line.request.job.rows.duplicates,
-            key=secrets.token_hex(32),
-            max_row_bytes=line.limits.max_row_bytes,
+            CheckRules(
+                line.request.job.rows.duplicates,
+                secrets.token_hex(32),
+                line.limits.max_row_bytes,
+            ),
             folder=line.folder / "digests",
+            store=store,
             on_rows=on_rows,
         )
 
 
-async def _send(line: _Line, check: CheckResult, connector: Connector) -> RunReport:
+async def _send(
+    line: _Line, check: CheckResult, store: SliceStore, connector: Connector
+) -> RunReport:
     """Pass 2, between two looks at the files."""
     request, source = line.request, line.source
     pin = request.job.workspace.guid
@@ -189,7 +199,7 @@ async def _send(line: _Line, check: CheckResult, connector: Connector) -> RunRep
 
                 try:
                     await deliver(
-                        _batches(line, check, late),
+                        _batches(line, check, store, late),
                         client=client,
                         journal=journal,
                         run_id=line.run_id,
@@ -212,46 +222,46 @@ async def _send(line: _Line, check: CheckResult, connector: Connector) -> RunRep
 
 
 def _batches(
-    line: _Line, check: CheckResult, late: list[pl.DataFrame]
+    line: _Line, check: CheckResult, store: SliceStore, late: list[pl.DataFrame]
 ) -> Iterator[Batch]:
-    return pack(_encoded(line, check, late), line.limits)
+    return pack(_encoded(line, check, store, late), line.limits)
 
 
 def _encoded(
-    line: _Line, check: CheckResult, late: list[pl.DataFrame]
+    line: _Line, check: CheckResult, store: SliceStore, late: list[pl.DataFrame]
 ) -> Iterator[Encoded]:
     """Give the main lane slice by slice, then the folded rows."""
     n_clean = 0
     with Spill(line.folder / "held", max_rows=HELD_ROWS) as held:
-
-        def work(piece: Slice) -> tuple[int, Encoded, pl.DataFrame]:
-            return _encode_slice(piece, line.plan, check)
-
-        for n_rows, encoded, waiting in map_ahead(work, line.source.slices()):
+        for n_rows, encoded, waiting in _encoded_slices(line, check, store):
             n_clean += n_rows
             held.add(waiting)
             yield encoded
-        n_faulty = check.faults.filter(pl.col("code") != "TOO_LARGE")
-        n_expected = (
-            sum(check.n_rows)
-            - n_faulty.select("source_no", "row_no").n_unique()
-            - check.unreadable.height
-            - check.exceptions.filter(pl.col("state") == State.EMPTY.value).height
-        )
-        if n_clean != n_expected:
+        if n_clean != check.n_clean:
             raise InvariantError(
-                f"pass 1 found {n_expected} clean rows, pass 2 {n_clean}"
+                f"pass 1 found {check.n_clean} clean rows, pass 2 {n_clean}"
             )
         for waiting in held.buckets():
             yield _fold_bucket(waiting, line, late)
 
 
+def _encoded_slices(
+    line: _Line, check: CheckResult, store: SliceStore
+) -> Iterator[tuple[int, Encoded, pl.DataFrame]]:
+    def encoded(clean: pl.DataFrame) -> tuple[int, Encoded, pl.DataFrame]:
+        return _encode_slice(clean, line.plan, check)
+
+    if store.is_complete:
+        return map_ahead(encoded, store.frames())
+    return map_ahead(
+        lambda piece: encoded(transform(piece, line.plan).clean), line.source.slices()
+    )
+
+
 def _encode_slice(
-    piece: Slice, plan: TransformPlan, check: CheckResult
+    clean: pl.DataFrame, plan: TransformPlan, check: CheckResult
 ) -> tuple[int, Encoded, pl.DataFrame]:
     """Return the number of clean rows, those that go out, and those that wait."""
-    clean = transform(piece, plan).clean
-    n_clean = clean.height
     fates = check.fates.select("row", "survivor", "bucket")
     keyed = clean.with_columns(packed_row())
     # A lookup among few: the rows of this slice that do not go out by themselves.
@@ -263,7 +273,7 @@ def _encode_slice(
     waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
     apart = pl.concat([exceptions, groups.select("row")])
     alone = keyed.join(apart, on="row", how="anti", maintain_order="left").drop("row")
-    return n_clean, encode(alone, raw=plan.raw), waiting
+    return clean.height, encode(alone, raw=plan.raw), waiting
 
 
 def _fold_bucket(

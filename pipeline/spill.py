@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 N_BUCKETS: Final = 64
-# About 64 MB of entries (25 bytes each) before they go to disk.
-MAX_ROWS_IN_MEMORY: Final = 2_500_000
+# About 20 MB of entries (25 bytes each); sorting them out takes several times that.
+MAX_ROWS_IN_MEMORY: Final = 800_000
+# Some five million rows of 17 columns.
+MAX_STORE_BYTES: Final = 2**30
 
 
 class Spill:
@@ -100,6 +102,65 @@ class Spill:
             path.touch(mode=0o600)
             part.write_ipc(path)
         self._n_flushes += 1
+
+
+class SliceStore:
+    """
+    The clean rows of pass 1, kept for pass 2, so that one normalisation serves both.
+
+    Beyond *max_bytes* it gives up and removes what it has; pass 2 then reads the source
+    again, as it does after a crash. Use as a context manager; leaving it removes the
+    folder.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int = MAX_STORE_BYTES) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._paths: list[Path] = []
+        self.is_complete = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_up()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """
+        Keep the next slice.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        if not self.is_complete:
+            return
+        make_private_dir(self._folder)
+        path = self._folder / f"{len(self._paths):06d}.ipc"
+        path.touch(mode=0o600)
+        frame.write_ipc(path)
+        self._paths.append(path)
+        self._n_bytes += path.stat().st_size
+        if self._n_bytes > self._max_bytes:
+            self._give_up()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Give the slices back in order; only while `is_complete`."""
+        for path in self._paths:
+            yield pl.read_ipc(path)
+
+    def _give_up(self) -> None:
+        self.is_complete = False
+        if self._paths:
+            self._paths.clear()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def remove_leftovers(runs: Path) -> None:
+    """Remove what earlier runs spilled and could not remove; their journals stay."""
+    for name in ("clean", "digests", "held"):
+        for folder in runs.glob(f"*/{name}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def by_digest(entries: pl.DataFrame) -> pl.DataFrame:
