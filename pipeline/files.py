@@ -1,0 +1,138 @@
+"""
+Files as they lie on disk: hashing them, and replacing them whole or not at all.
+
+The only place that writes a file under its final name. A reader of that name sees the
+old content or the new one, never a part; after a crash at most a hidden temporary file
+is left beside it. What is written may hold personal data, so it is private: files 0600,
+folders 0700.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import CannotWriteError, SourceMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PRIVATE_DIR = 0o700
+
+
+def sha256_of(path: Path) -> str:
+    """
+    Return the SHA-256 of the bytes of *path*, hexadecimal.
+
+    Raises:
+        SourceMissingError: It cannot be opened or read.
+
+    Cost: one read of the file, about 1.5 GB/s, constant memory.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceMissingError(
+            f"{path} cannot be read ({_reason(error)}). "
+            "Check the path and its permissions."
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """
+    Give a temporary file to write to, and put it in the place of *path* at the end.
+
+    Effects: the temporary file (0600) lies in the same folder; when the block ends it
+    is flushed to disk and renamed, then the folder is flushed. When the block raises,
+    it is removed and *path* is what it was.
+
+    Args:
+        overwrite: False refuses a *path* that exists, before and after the writing.
+
+    Raises:
+        CannotWriteError: The folder is missing, full or forbidden, or *path* exists.
+            An OSError of the block itself becomes one too: it wrote to this file.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    draft = Path(name)
+    try:
+        yield draft
+        _publish(draft, path, overwrite=overwrite)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def make_private_dir(path: Path) -> Path:
+    """
+    Create the folder *path* and its parents, and return it.
+
+    Effects: *path* is 0700 afterwards, also when it existed; parents that existed are
+    left alone, new ones are 0700.
+
+    Raises:
+        CannotWriteError: It cannot be created, or is not a folder.
+    """
+    try:
+        for folder in reversed((path, *path.parents)):
+            if not folder.is_dir():
+                folder.mkdir(mode=_PRIVATE_DIR, exist_ok=True)
+        path.chmod(_PRIVATE_DIR)
+    except OSError as error:
+        raise CannotWriteError(
+            f"The folder {path} cannot be created ({_reason(error)}). "
+            "Choose another one, or repair its permissions."
+        ) from error
+    return path
+
+
+def _publish(draft: Path, path: Path, *, overwrite: bool) -> None:
+    _flush(draft)
+    if overwrite:
+        draft.replace(path)
+    else:
+        # A hard link is the rename that refuses to overwrite.
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            raise _exists(path) from None
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _exists(path: Path) -> CannotWriteError:
+    return CannotWriteError(
+        f"{path} exists already and is not overwritten. "
+        "Move it away, or choose another name."
+    )
+
+
+def _cannot_write(path: Path, error: OSError) -> CannotWriteError:
+    return CannotWriteError(
+        f"{path} cannot be written ({_reason(error)}). "
+        "Check the folder, its permissions and the space left on the disk."
+    )
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,0 +1,120 @@
+"""Files are replaced whole or not at all, and are private."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import CannotWriteError, SourceMissingError
+from pipeline.files import make_private_dir, replacing, sha256_of
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc" * 1_000_000)
+
+    assert sha256_of(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+
+
+def test_a_missing_file_has_no_hash(tmp_path: Path) -> None:
+    with pytest.raises(SourceMissingError, match="cannot be read"):
+        sha256_of(tmp_path / "none")
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    with replacing(path) as draft:
+        draft.write_text("new")
+        assert draft.parent == tmp_path
+        assert mode_of(draft) == 0o600
+        assert path.read_text() == "old"
+
+    assert path.read_text() == "new"
+    assert mode_of(path) == 0o600
+    assert os.listdir(tmp_path) == ["a.csv"]  # noqa: PTH208
+
+
+def test_a_failing_block_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    with pytest.raises(ZeroDivisionError), replacing(path) as draft:  # noqa: PT012
+        draft.write_text("new")
+        raise ZeroDivisionError
+
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.csv"]  # noqa: PTH208
+
+
+def test_an_existing_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    with (
+        pytest.raises(CannotWriteError, match="exists already"),
+        replacing(path, overwrite=False),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_a_file_that_appeared_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+
+    with (  # noqa: PT012
+        pytest.raises(CannotWriteError, match="exists already"),
+        replacing(path, overwrite=False) as draft,
+    ):
+        draft.write_text("mine")
+        path.write_text("theirs")
+
+    assert path.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["a.csv"]  # noqa: PTH208
+
+
+def test_without_overwriting_a_new_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+
+    with replacing(path, overwrite=False) as draft:
+        draft.write_text("new")
+
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.csv"]  # noqa: PTH208
+
+
+def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CannotWriteError, match="cannot be written"),
+        replacing(tmp_path / "none" / "a.csv"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_a_disk_error_inside_the_block_is_a_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CannotWriteError, match="No space left"),
+        replacing(tmp_path / "a.csv"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_private_folder_is_private_with_its_new_parents(tmp_path: Path) -> None:
+    path = make_private_dir(tmp_path / "a" / "b")
+
+    assert mode_of(path) == 0o700
+    assert mode_of(path.parent) == 0o700
+    assert make_private_dir(path) == path
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+
+    with pytest.raises(CannotWriteError, match="cannot be created"):
+        make_private_dir(tmp_path / "a" / "b")
