@@ -1,0 +1,239 @@
+"""
+The tables of the journal, and the way between their rows and records.
+
+Times are seconds since 1970. Nothing here touches a disk. A row's values never come
+this far: what is stored names rows, counts and digests.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.records import BatchOutcome, BatchState, Fingerprint, RowRange, RowRef
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from pipeline.records import Batch, Verdict
+
+SCHEMA_VERSION: Final = 1
+# Numbers of batches that a refusal made; planned ones count from 1, and what they are
+# called must not depend on what the service refused.
+FIRST_CHILD_NO: Final = 1_000_000_001
+
+SCHEMA: Final = """
+CREATE TABLE run (
+  run_id TEXT PRIMARY KEY, command TEXT NOT NULL, dataset TEXT NOT NULL,
+  workspace TEXT, began_at REAL NOT NULL, ended_at REAL, exit_code INTEGER,
+  settings_digest TEXT NOT NULL, versions TEXT NOT NULL, fingerprints TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE batch (
+  run_id TEXT NOT NULL, batch_no INTEGER NOT NULL, lane INTEGER NOT NULL,
+  first_source_no INTEGER NOT NULL, first_row_no INTEGER NOT NULL,
+  last_source_no INTEGER NOT NULL, last_row_no INTEGER NOT NULL,
+  n_rows INTEGER NOT NULL, n_bytes INTEGER NOT NULL, digest TEXT NOT NULL,
+  parent_no INTEGER, target_bytes INTEGER NOT NULL, row_ranges TEXT,
+  PRIMARY KEY (run_id, batch_no)
+) WITHOUT ROWID;
+CREATE TABLE attempt (
+  run_id TEXT NOT NULL, batch_no INTEGER NOT NULL, n INTEGER NOT NULL,
+  sent_at REAL NOT NULL, PRIMARY KEY (run_id, batch_no, n)
+) WITHOUT ROWID;
+CREATE TABLE verdict (
+  run_id TEXT NOT NULL, batch_no INTEGER NOT NULL, n INTEGER NOT NULL,
+  state TEXT NOT NULL, status INTEGER, code TEXT NOT NULL, rejected TEXT,
+  at REAL NOT NULL, PRIMARY KEY (run_id, batch_no, n)
+) WITHOUT ROWID;
+"""
+# An attempt without a verdict is unknown. Accepted once is accepted for good: the
+# bytes are the same. Otherwise one unknown attempt makes the batch unknown, unless a
+# later attempt got its rows rejected.
+OUTCOMES: Final = """
+SELECT b.batch_no, b.lane, b.parent_no, b.first_source_no, b.first_row_no,
+       b.last_source_no, b.last_row_no, b.n_rows, b.row_ranges,
+       max(coalesce(v.state, 'unknown') = 'accepted'),
+       max(coalesce(v.state, 'unknown') = 'rejected'),
+       max(coalesce(v.state, 'unknown') = 'unknown'),
+       (SELECT code FROM verdict w WHERE w.run_id = b.run_id
+          AND w.batch_no = b.batch_no ORDER BY w.n DESC LIMIT 1),
+       max(v.rejected)
+FROM batch b
+JOIN attempt a ON a.run_id = b.run_id AND a.batch_no = b.batch_no
+LEFT JOIN verdict v ON v.run_id = a.run_id AND v.batch_no = a.batch_no AND v.n = a.n
+WHERE b.run_id = ? GROUP BY b.batch_no ORDER BY b.batch_no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    One execution of a command, as the journal knows it.
+
+    Attributes:
+        dataset: What it was about: the job's name, or the absolute source path.
+        workspace: GUID of the workspace; None when none was asked.
+        began_at: Seconds since 1970, as `ended_at`; given by the journal.
+        settings_digest: Of everything that shapes bodies.
+        versions: Of the tool and of what encodes: name → version.
+        fingerprints: Of the files, as they were when the run began.
+    """
+
+    run_id: str
+    command: str
+    dataset: str
+    workspace: str | None = None
+    settings_digest: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    fingerprints: tuple[Fingerprint, ...] = ()
+    began_at: float = 0.0
+    ended_at: float | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """
+    The membership of a batch, enough to build it again.
+
+    Attributes:
+        target_bytes: The size limit in force when it was made.
+        members: Exactly its rows; empty for a planned batch, whose rows follow one
+            another in the lane from `first` to `last`.
+    """
+
+    batch_no: int
+    lane: int
+    first: RowRef
+    last: RowRef
+    n_rows: int
+    n_bytes: int
+    digest: str
+    parent_no: int | None
+    target_bytes: int
+    members: tuple[RowRange, ...]
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    """Return the row of `run`."""
+    return (
+        run.run_id,
+        run.command,
+        run.dataset,
+        run.workspace,
+        run.began_at,
+        run.ended_at,
+        run.exit_code,
+        run.settings_digest,
+        json.dumps(run.versions, sort_keys=True),
+        json.dumps([asdict(print_) for print_ in run.fingerprints]),
+    )
+
+
+def run_of(row: Sequence[Any]) -> Run:
+    """Read a row of `run`."""
+    return Run(
+        run_id=row[0],
+        command=row[1],
+        dataset=row[2],
+        workspace=row[3],
+        began_at=row[4],
+        ended_at=row[5],
+        exit_code=row[6],
+        settings_digest=row[7],
+        versions=json.loads(row[8]),
+        fingerprints=tuple(Fingerprint(**print_) for print_ in json.loads(row[9])),
+    )
+
+
+def batch_row(run_id: str, batch: Batch, target_bytes: int) -> tuple[Any, ...]:
+    """Return the row of `batch`; only a part of another batch lists its members."""
+    return (
+        run_id,
+        batch.batch_no,
+        batch.lane,
+        *batch.rows.row(0),
+        *batch.rows.row(-1),
+        batch.n_rows,
+        len(batch.body),
+        batch.digest,
+        batch.parent_no,
+        target_bytes,
+        None if batch.parent_no is None else _json(ranges_of(batch.rows)),
+    )
+
+
+def batch_of(row: Sequence[Any]) -> StoredBatch:
+    """Read a row of `batch`."""
+    return StoredBatch(
+        batch_no=row[1],
+        lane=row[2],
+        first=RowRef(row[3], row[4]),
+        last=RowRef(row[5], row[6]),
+        n_rows=row[7],
+        n_bytes=row[8],
+        digest=row[9],
+        parent_no=row[10],
+        target_bytes=row[11],
+        members=_ranges(row[12]),
+    )
+
+
+def verdict_row(
+    run_id: str,
+    batch_no: int,
+    n: int,
+    verdict: Verdict,
+    rejected: Sequence[RowRange],
+) -> tuple[Any, ...]:
+    """Return the row of `verdict` but for its time, which comes last."""
+    named = _json(rejected) if rejected else None
+    state = verdict.state.value
+    return (run_id, batch_no, n, state, verdict.status, verdict.code, named)
+
+
+def outcome_of(row: Sequence[Any]) -> BatchOutcome:
+    """Read a row of `OUTCOMES`."""
+    return BatchOutcome(
+        batch_no=row[0],
+        lane=row[1],
+        parent_no=row[2],
+        first=RowRef(row[3], row[4]),
+        last=RowRef(row[5], row[6]),
+        n_rows=row[7],
+        members=_ranges(row[8]),
+        state=_state(*row[9:12]),
+        code=row[12],
+        rejected=_ranges(row[13]),
+    )
+
+
+def ranges_of(rows: pl.DataFrame) -> tuple[RowRange, ...]:
+    """Return the rows of a batch as runs of consecutive numbers, in order."""
+    found: list[RowRange] = []
+    for source_no, row_no in rows.select("source_no", "row_no").iter_rows():
+        last = found[-1] if found else None
+        if last and (last.source_no, last.last_row_no + 1) == (source_no, row_no):
+            found[-1] = RowRange(source_no, last.first_row_no, row_no)
+        else:
+            found.append(RowRange(source_no, row_no, row_no))
+    return tuple(found)
+
+
+def _json(ranges: Sequence[RowRange]) -> str:
+    return json.dumps([[r.source_no, r.first_row_no, r.last_row_no] for r in ranges])
+
+
+def _ranges(text: str | None) -> tuple[RowRange, ...]:
+    return tuple(RowRange(*numbers) for numbers in json.loads(text or "[]"))
+
+
+def _state(accepted: int, rejected: int, unknown: int) -> BatchState:
+    if accepted:
+        return BatchState.ACCEPTED
+    if rejected:
+        return BatchState.REJECTED
+    return BatchState.UNKNOWN if unknown else BatchState.PENDING

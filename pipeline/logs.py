@@ -1,0 +1,128 @@
+"""
+Talk on stderr, and the one place where personal data and secrets are taken out.
+
+Libraries log for themselves: httpx writes every URL at INFO, so e-mail addresses with
+it. They are silenced below WARNING whatever `-v` says, and everything that is logged
+at all goes through `redact` and `printable`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+NOISY_LIBRARIES: Final = ("asyncio", "hpack", "httpcore", "httpx", "uvicorn.access")
+OWN_LOGGER: Final = "pipeline"
+MAX_TEXT_CHARS: Final = 500
+
+# In this order: what is longer and more telling comes first.
+_MASKS: Final = (
+    (re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE), r"\1 <secret>"),
+    (re.compile(r"\beyJ[\w-]*(\.[\w-]*)+"), "<token>"),
+    (
+        re.compile(
+            r"[\w.!#$&'*+/=?^`{|}~-]+(?:@|%40)[\w-]+(?:\.[\w-]+)*", re.IGNORECASE
+        ),
+        "<email>",
+    ),
+    (
+        re.compile(
+            r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+            re.IGNORECASE,
+        ),
+        "<key>",
+    ),
+    (re.compile(r"(?<![\w-])[A-Za-z0-9+/_=-]{32,}"), "<token>"),
+    (re.compile(r"(?<!\w)(?:\+|00|%2B)[0-9][0-9 ()/.-]{5,18}[0-9]"), "<phone>"),
+    (re.compile(r"(?<![\w.-])[0-9]{3}[ -][0-9]{3}[ -][0-9]{3,4}(?!\w)"), "<phone>"),
+    (re.compile(r"(?<![\w.-])[0-9]{9,15}(?![\w.])"), "<phone>"),
+)
+
+
+def quiet_libraries() -> None:
+    """Let libraries speak from WARNING on; they print URLs and headers below it."""
+    for name in NOISY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def printable(text: str, *, max_chars: int = MAX_TEXT_CHARS) -> str:
+    r"""
+    Return *text* as one harmless line of at most *max_chars* characters.
+
+    Control, format and bidirectional characters, line ends and lone surrogates become
+    `\x1b`-like escapes, so neither a terminal nor a log can be written to by a server
+    or a file name. A cut shows as `…`.
+    """
+    shown = "".join(map(_harmless, text[: max_chars + 1]))
+    if len(shown) <= max_chars:
+        return shown
+    return shown[: max_chars - 1] + "…"
+
+
+def _harmless(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
+def redact(text: str) -> str:
+    """
+    Mask what looks like an e-mail address, phone number, token or key.
+
+    A mask too many is harmless; messages of this tool name rows, never values, so it
+    is a second line of defence, not the first.
+    """
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    return text
+
+
+class HarmlessFormatter(logging.Formatter):
+    """Every record as a line without personal data, secrets or control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback follows with its values masked."""
+        line = f"{record.levelname.lower()}: {_clean(record.getMessage())}"
+        if record.exc_info and record.exc_info[1] is not None:
+            return f"{line}\n{self.formatException(record.exc_info)}"
+        return line
+
+    def formatException(  # noqa: N802 - the name logging gives it
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None]
+        | tuple[None, None, None],
+    ) -> str:
+        """Return the traceback, line by line clean."""
+        text = "".join(traceback.format_exception(ei[1]))
+        return "\n".join(map(_clean, text.splitlines()))
+
+
+def _clean(text: str) -> str:
+    return printable(redact(text))
+
+
+def set_up_logging(*, verbose: bool, stream: TextIO | None = None) -> logging.Handler:
+    """
+    Send this tool's talk to stderr: warnings, and with *verbose* every step.
+
+    Replaces the handler of an earlier call; never touches the root logger's level.
+
+    Returns:
+        The handler, so that a caller can take it off again.
+    """
+    quiet_libraries()
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(HarmlessFormatter())
+    handler.set_name(OWN_LOGGER)
+    for logger in (logging.getLogger(OWN_LOGGER), logging.getLogger()):
+        for old in [h for h in logger.handlers if h.get_name() == OWN_LOGGER]:
+            logger.removeHandler(old)
+    logging.getLogger().addHandler(handler)
+    logging.getLogger(OWN_LOGGER).setLevel(
+        logging.DEBUG if verbose else logging.WARNING
+    )
+    return handler

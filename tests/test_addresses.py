@@ -1,0 +1,102 @@
+"""No key travels in the clear, and no identifier leaves its place in a path."""
+
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.addresses import check_base_url, check_field, profile_path
+from pipeline.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("given_url", "root"),
+    [
+        ("https://api.synerise.com", "https://api.synerise.com"),
+        ("https://api.synerise.com/", "https://api.synerise.com"),
+        ("https://host:8443", "https://host:8443"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_a_bare_address_is_taken(given_url: str, root: str) -> None:
+    assert check_base_url(given_url) == root
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.synerise.com",
+        "http://api.synerise.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://10.0.0.1",
+        "https://user:secret@api.synerise.com",
+        "https://api.synerise.com/v4",
+        "https://api.synerise.com?x=1",
+        "https://api.synerise.com#x",
+        "ftp://api.synerise.com",
+        "https://",
+        "https://host\nname",
+        "https://api.synerise.com\n",
+    ],
+)
+def test_any_other_address_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_base_url(url)
+
+    assert "secret" not in str(caught.value)
+
+
+@given(value=st.text(min_size=1), field=st.sampled_from(["email", "customId"]))
+def test_an_identifier_stays_in_its_segment(value: str, field: str) -> None:
+    try:
+        path = profile_path(field, value)
+    except SettingsError:
+        assert value in (".", "..")
+        return
+    raw = httpx.URL(f"https://host{path}").raw_path.decode()
+
+    assert raw == path
+    assert raw.count("/") == 4
+    assert unquote(raw.rpartition("/")[2]) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("customId", ""),
+        ("customId", "."),
+        ("customId", ".."),
+        ("customId", "\ud800"),
+        ("clientId", "../1"),
+        ("clientId", ""),
+        ("clientId", "-1"),
+        ("clientId", "٣"),
+    ],
+)
+def test_what_would_reach_another_resource_is_refused(field: str, value: str) -> None:
+    with pytest.raises(SettingsError, match="nothing was sent"):
+        profile_path(field, value)
+
+
+def test_each_identifier_has_its_address() -> None:
+    fields = ("clientId", "email", "phone", "uuid", "customId")
+
+    assert [profile_path(field, "7") for field in fields] == [
+        "/v4/clients/7",
+        "/v4/clients/by-email/7",
+        "/v4/clients/by-phone/7",
+        "/v4/clients/by-uuid/7",
+        "/v4/clients/by-customid/7",
+    ]
+
+
+def test_a_call_without_an_address_names_those_that_exist() -> None:
+    check_field("email", "update", ("clientId", "email"))
+    with pytest.raises(SettingsError, match="only by clientId, customId"):
+        check_field("email", "delete", ("clientId", "customId"))

@@ -1,0 +1,135 @@
+"""What is logged names no person, holds no secret and commands no terminal."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.logs import (
+    NOISY_LIBRARIES,
+    printable,
+    quiet_libraries,
+    redact,
+    set_up_logging,
+)
+
+CANARIES = (
+    "zoë.canary+1@example.com",
+    "canary@sub.example.co.uk",
+    "canary%40example.com",
+    "+48 600 100 200",
+    "+48600100200",
+    "0048600100200",
+    "600 100 200",
+    "600100200",
+    "eyJhbGciOiJSUzUxMiJ9.eyJjYW5hcnkiOjF9.c2lnbmF0dXJl",
+    "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "c2VjcmV0LWNhbmFyeS1zZWNyZXQtY2FuYXJ5LXNlY3JldA==",
+)
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    handler = set_up_logging(verbose=True, stream=stream)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+    logging.getLogger("pipeline").setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+@pytest.mark.parametrize("frame", ["{}", "at <{}>, row 7", '{{"x": "{}"}}', "/a/{}?b"])
+def test_personal_data_and_secrets_are_masked(canary: str, frame: str) -> None:
+    assert canary not in redact(frame.format(canary))
+
+
+@pytest.mark.parametrize("text", ["Bearer abc.def", "authorization: Basic dXNlcg=="])
+def test_credentials_are_masked_after_their_scheme(text: str) -> None:
+    assert redact(text).endswith("<secret>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "batch 12 (1000 rows, 950000 bytes) answered HTTP_503 after 0.25 s",
+        "row 1048576 of customers.csv: EMAIL",
+        "2026-03-01 12:00:00 run finished",
+        "1,000,000 rows, 3.14159265358 rows/s",
+    ],
+)
+def test_ordinary_messages_stay_readable(text: str) -> None:
+    assert redact(text) == text
+
+
+@given(st.text())
+def test_any_text_becomes_one_harmless_line(text: str) -> None:
+    shown = printable(text, max_chars=80)
+
+    assert len(shown) <= 80
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
+        ("\u202eabc", "\\u202eabc"),
+        ("\ud800", "\\ud800"),
+        ("zażółć 東京", "zażółć 東京"),
+    ],
+)
+def test_control_characters_are_shown_not_obeyed(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_long_text_is_cut_visibly() -> None:
+    assert printable("x" * 99, max_chars=10) == "xxxxxxxxx…"
+
+
+def test_libraries_say_nothing_below_warning(stream: io.StringIO) -> None:
+    for name in NOISY_LIBRARIES:
+        for level in (logging.DEBUG, logging.INFO):
+            logging.getLogger(name).log(level, "GET /by-email/canary@example.com")
+
+    assert stream.getvalue() == ""
+
+
+def test_a_library_warning_is_cleaned(stream: io.StringIO) -> None:
+    logging.getLogger("httpx").warning("at %s\nnext\x1b", "canary@example.com")
+
+    assert stream.getvalue() == "warning: at <email>\\nnext\\x1b\n"
+
+
+def test_a_traceback_is_cleaned(stream: io.StringIO) -> None:
+    try:
+        int("canary@example.com\x1b]0;x\x07")
+    except ValueError:
+        logging.getLogger("pipeline").exception("it failed")
+
+    text = stream.getvalue()
+    assert "ValueError: invalid literal" in text
+    assert "<email>" in text
+    assert "\x1b" not in text
+
+
+def test_setting_up_twice_says_everything_once() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    set_up_logging(verbose=True, stream=first)
+    handler = set_up_logging(verbose=False, stream=second)
+    logging.getLogger("pipeline.x").debug("hidden")
+    logging.getLogger("pipeline.x").warning("told")
+    logging.getLogger().removeHandler(handler)
+    logging.getLogger("pipeline").setLevel(logging.NOTSET)
+
+    assert (first.getvalue(), second.getvalue()) == ("", "warning: told\n")
+
+
+def test_quieting_is_idempotent() -> None:
+    quiet_libraries()
+    quiet_libraries()
+
+    assert logging.getLogger("httpx").level == logging.WARNING
