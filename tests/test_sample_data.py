@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+
 from reference import Fate, classify, expected_profiles, read_rows
 
 PROJECT = Path(__file__).resolve().parents[1]

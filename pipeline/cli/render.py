@@ -152,9 +152,7 @@ def _hint_lines(report: RunReport) -> list[str]:
         for rule in rules[:SHOWN_REASONS]
     ]
     if lines:
-        lines.insert(
-            0, "rows that could go out without one invalid cell:"
-        )
+        lines.insert(0, "rows that could go out without one invalid cell:")
     return lines
 
 

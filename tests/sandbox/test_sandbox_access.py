@@ -11,7 +11,7 @@ from pipeline.sandbox.server import (
     SandboxOptions,
 )
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import WALL_S, Driver, drive
+from sandbox_driver import WALL_S, Driver, drive
 
 LOGIN = "/uauth/v2/auth/login/profile"
 CURRENT = "/uauth/business-profile/current"

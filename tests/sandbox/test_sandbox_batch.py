@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import Driver, drive
+from sandbox_driver import Driver, drive
 
 BATCH = "/v4/clients/batch"
 GOOD, BAD = {"email": "good@example.com"}, {"email": "bad", "customId": "B"}

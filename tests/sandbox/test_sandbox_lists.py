@@ -5,7 +5,7 @@ import pytest
 from pipeline.sandbox.listing import BadQueryError, read_crm_query
 from pipeline.sandbox.server import SandboxOptions, build_sandbox
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import UUID_A, Driver, drive
+from sandbox_driver import UUID_A, Driver, drive
 
 LIST, CLIENTS = "/crm/v1/list", "/v4/clients"
 

@@ -10,7 +10,7 @@ from pipeline.sandbox.records import Clocks
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import Write, WriteKind, profile_keys
-from sandbox.sandbox_driver import UUID_A, UUID_B, Driver, FakeTime, drive
+from sandbox_driver import UUID_A, UUID_B, Driver, FakeTime, drive
 
 EMAIL_A, EMAIL_B, NEW_EMAIL = "a@example.com", "b@example.com", "new@example.com"
 

@@ -10,7 +10,7 @@ from pipeline.sandbox.server import SandboxOptions
 from pipeline.sandbox.service import Desk, Wallet
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import Driver
+from sandbox_driver import Driver
 
 DOCUMENT: dict[str, Any] = build_document(ENDPOINTS)
 OPERATIONS = [

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import UUID_A, UUID_B, drive
+from sandbox_driver import UUID_A, UUID_B, drive
 
 EMAIL = "sampleclient@example.com"
 

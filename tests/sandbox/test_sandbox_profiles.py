@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from pipeline.sandbox.switches import Switches
-from sandbox.sandbox_driver import UUID_A, drive
+from sandbox_driver import UUID_A, drive
 
 EMAIL = "sampleclient@example.com"
 AGREEMENTS = ["email", "sms", "push", "webPush", "bluetooth", "rfid", "wifi"]

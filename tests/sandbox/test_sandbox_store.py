@@ -7,7 +7,7 @@ from pipeline.sandbox.records import Clocks
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import Write, WriteKind
-from sandbox.sandbox_driver import FakeTime, drive
+from sandbox_driver import FakeTime, drive
 
 
 def open_store(path: Path, settle_s: float = 10) -> Store:

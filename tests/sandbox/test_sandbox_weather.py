@@ -16,7 +16,7 @@ from pipeline.sandbox.weather import (
     forecast,
     parse_weather,
 )
-from sandbox.sandbox_driver import Driver, drive
+from sandbox_driver import Driver, drive
 
 BATCH = "/v4/clients/batch"
 ITEM = [{"customId": "1"}]
