@@ -15,10 +15,10 @@ demo: $(TOOL) ## 5,000 messy customers through check, import, read back and expo
 	@$(BIN)/crm-pipeline demo
 
 test: $(DEV) ## the tests, in under three minutes
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test-all: $(DEV) ## all tests, slow ones too
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2
 
 lint: $(DEV) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -24,10 +24,12 @@ from pipeline.errors import SettingsError, TokenRefusedError
 from pipeline.settings import Credentials, Job, RemoteSettings, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
 WORK_DIR: Final = ".crm-pipeline"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# How pydantic names the branches of our unions, and the end of an agreement's name.
+_BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
 _SECRETS: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
 
 
@@ -48,10 +50,6 @@ class JobFile:
 
 class _StrictLoader(yaml.SafeLoader):
     """A loader that knows few types, and remembers the line of each key."""
-
-
-def _plain(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:  # noqa: ANN401
-    return loader.construct_scalar(node)
 
 
 _StrictLoader.yaml_implicit_resolvers = {}
@@ -108,7 +106,8 @@ def read_job(path: Path) -> JobFile:
     try:
         job = Job.model_validate(_resolved(read, os.environ))
     except ValidationError as error:
-        told = "\n".join(_told(fault, text) for fault in error.errors())
+        faults = _without_echoes(error.errors())
+        told = "\n".join(_told(fault, read, text) for fault in faults)
         raise SettingsError(f"the job file {path} is wrong:\n{told}") from None
     except SettingsError as error:
         raise SettingsError(f"the job file {path}: {error}") from None
@@ -135,6 +134,8 @@ def _parse(path: Path, text: str) -> object:
         ) from None
     except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"the job file {path} cannot be parsed: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"the job file {path} is nested too deeply") from None
 
 
 def _resolved(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
@@ -157,16 +158,43 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
     return environment[name]
 
 
-def _told(fault: Any, text: str) -> str:  # noqa: ANN401 - pydantic's own TypedDict
+def _without_echoes(faults: Sequence[Any]) -> list[Any]:
+    """
+    Keep, of what pydantic says of every branch of a union, what concerns this value.
+
+    A value that is no text may be a mapping or a list: it is told what is wrong inside.
+    """
+    inside = {
+        fault["loc"][:depth]
+        for fault in faults
+        for depth, part in enumerate(fault["loc"][:-1])
+        if part in _BRANCHES
+    }
+    plain = {fault["loc"][:-1] for fault in faults if fault["loc"][-1:] == ("str",)}
+    return [
+        fault
+        for fault in faults
+        if fault["loc"][:-1] not in plain
+        or (fault["loc"][-1] == "str" and fault["loc"][:-1] not in inside)
+    ]
+
+
+def _told(fault: Any, read: object, text: str) -> str:  # noqa: ANN401 - a TypedDict
     """Return one fault of a job file as a line: where, and what is wrong."""
-    place = [str(part) for part in fault["loc"]]
-    # The branches of a union ("str", "ColumnMapping") are no part of the file.
-    place = [part for part in place if part not in ("str", "ColumnMapping")]
+    place = []
+    for part in fault["loc"]:
+        if isinstance(read, dict) and part in read:
+            read = read[part]
+        elif part in _BRANCHES:
+            # The branches of a union are no part of the file.
+            continue
+        place.append(str(part))
     line = _line_of(place, text)
     where = f"  line {line}: " if line else "  "
     what = {
         "extra_forbidden": "unknown key",
         "missing": "this key is needed",
+        "string_type": "must be text; a number or a word such as true needs quotes",
     }.get(fault["type"], fault["msg"])
     return f"{where}{'.'.join(place)}: {what}"
 
@@ -253,7 +281,7 @@ def remote_settings(
 
 
 def _secret(name: str, env: Mapping[str, str]) -> Secret:
-    value, file = env.get(name), env.get(f"{name}_FILE")
+    value, file = env.get(name, "").strip(), env.get(f"{name}_FILE")
     if value and file:
         raise SettingsError(f"both {name} and {name}_FILE are set; unset one of them")
     if file:
@@ -265,4 +293,4 @@ def _secret(name: str, env: Mapping[str, str]) -> Secret:
             ) from None
         if not value:
             raise SettingsError(f"the file that {name}_FILE names is empty")
-    return Secret(value or "")
+    return Secret(value)

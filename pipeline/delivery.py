@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.retrying import Clock
 
 # More workers than requests in flight: some commit verdicts while others send.
-WORKERS_A_PLACE: Final = 2
+WORKERS_A_PLACE: Final = 3
 AHEAD_BATCHES: Final = 4
 GRACE_S: Final = 60.0
 FINAL_STEPS: Final = frozenset({Step.AUTH, Step.TOO_BIG, Step.STOP})
@@ -110,10 +110,9 @@ async def deliver(
         and its verdict before the batch counts. After a crash or a cancellation an
         attempt without a verdict is unknown; nothing else is lost.
 
-    Bounds: bodies of the workers (twice the concurrency), and 32 MB or concurrency + 4
-        batches read ahead. A batch takes 8 attempts and 15 minutes at most, the search
-        for refused rows 150 requests a batch and 1000 a run; rows not found by then
-        are pending.
+    Bounds: three bodies a place in flight, and 32 MB or concurrency + 4 batches read
+        ahead. A batch takes 8 attempts and 15 minutes at most, the search for refused
+        rows 150 requests a batch and 1000 a run; rows not found by then are pending.
 
     Raises:
         TokenRefusedError: A fresh token was refused.

@@ -112,7 +112,10 @@ def _member(name: str, dtype: pl.DataType, *, raw: bool) -> pl.Expr:
         member = pl.lit(prefix) + column.cast(pl.String)
     elif dtype == pl.String():
         escaped = column.str.replace_many(_ESCAPED, _ESCAPING)
-        member = pl.lit(prefix + '"') + escaped + pl.lit('"')
+        # One pass over the text; `+` makes one for each sign (measured: a tenth of the
+        # whole encoder).
+        told = prefix.replace("{", "{{").replace("}", "}}")
+        member = pl.format(told + '"{}"', escaped)
     else:
         # `struct.json_encode` serves plain and list columns too, though it says so
         # nowhere: test_encoder holds it to that. It writes null as the text "null".

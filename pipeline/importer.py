@@ -22,7 +22,7 @@ from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
-from pipeline.errors import InvariantError, PipelineError
+from pipeline.errors import InvariantError, PipelineError, SettingsError
 from pipeline.files import make_private_dir
 from pipeline.identifiers import IdentifierChecks
 from pipeline.identity import fold, packed_row
@@ -153,11 +153,22 @@ def _open_line(request: ImportRequest) -> _Line:
     source = open_source(job.source)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)
+    _refuse_extra(mapping, len(source.columns))
     plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = make_private_dir(request.work_dir / "runs" / run_id)
     limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
     return _Line(request, run_id, folder, source, mapping, plan, limits)
+
+
+def _refuse_extra(mapping: Mapping, n_columns: int) -> None:
+    if mapping.extra:
+        raise SettingsError(
+            f"{len(mapping.extra)} of {n_columns} columns are not mapped: "
+            f"{', '.join(mapping.extra)}. Nothing was sent. Add --extra-columns ignore "
+            "to leave them out, --extra-columns attributes to send them as attributes, "
+            "or map them in the job file (`crm-pipeline init SOURCE` writes one)"
+        )
 
 
 def _pass_1(line: _Line, store: SliceStore) -> CheckResult:

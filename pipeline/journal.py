@@ -303,7 +303,7 @@ def _disk(name: str) -> Iterator[None]:
     except (sqlite3.OperationalError, sqlite3.InterfaceError) as error:
         raise CannotWriteError(
             f"the journal ({name}) cannot be written: {error}; free the disk or the "
-            "folder, then resume; nothing is lost"
+            "folder, then run the same command; nothing is lost"
         ) from error
     except sqlite3.DatabaseError as error:
         raise JournalDamagedError(

@@ -9,16 +9,21 @@ attributes, or stops the run.
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.contract import (
     AGREEMENTS,
+    COUNTRY_PATTERN,
     FORBIDDEN_IN_ATTRIBUTE_NAMES,
     IDENTIFIERS,
     NATIVE_FIELDS,
     READ_ONLY_NAMES,
     RESERVED_ATTRIBUTES,
+    SEXES,
     TOOL_COLUMNS,
     FieldKind,
     fold_header,
@@ -27,9 +32,9 @@ from pipeline.errors import SettingsError
 from pipeline.settings import ColumnMapping, FieldRule, Job, Mapping, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from pipeline.settings import MappingEntry, MappingSettings
+    from pipeline.settings import MappingEntry, MappingSettings, WorkspaceSettings
 
 # Identifiers are looked at first, the other fields in the order of the mapping.
 _FIRST = {name: place for place, name in enumerate(IDENTIFIERS)}
@@ -66,8 +71,10 @@ def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
     elif job.rows.extra_columns == "ignore":
         ignored += extra
         extra = []
-    _check_attribute_names(rules)
+    _check_one_rule_each(rules)
+    _check_attribute_names(rules, job.workspace)
     _check_options(rules)
+    _check_values(rules)
     _check_identifiers(rules, job)
     ordered = sorted(rules, key=lambda rule: _FIRST.get(rule.name, len(_FIRST)))
     return Mapping(tuple(ordered), tuple(ignored), tuple(extra))
@@ -144,18 +151,33 @@ def _field_of(column: str) -> str | None:
     return _ALIASES.get(fold_header(column))
 
 
-def _check_attribute_names(rules: Iterable[FieldRule]) -> None:
+def _check_one_rule_each(rules: Iterable[FieldRule]) -> None:
+    counts = Counter(rule.name for rule in rules)
+    twice = [name for name, n_rules in counts.items() if n_rules > 1]
+    if twice:
+        raise SettingsError(
+            f"a mapped column and an unmapped one both become {', '.join(twice)}: map "
+            "the unmapped one to another name, or leave it out"
+        )
+
+
+def _check_attribute_names(
+    rules: Iterable[FieldRule], workspace: WorkspaceSettings
+) -> None:
     names = [
         r.name.removeprefix("attributes.")
         for r in rules
         if r.kind is FieldKind.ATTRIBUTE
     ]
+    if not workspace.unique_email and workspace.email_attribute is not None:
+        names.append(workspace.email_attribute)
     reserved = [name for name in names if name in RESERVED_ATTRIBUTES]
     if reserved:
+        told = _listed(reserved, "the name", "the names")
         raise SettingsError(
-            f"the API ignores attributes with {_listed(reserved, 'the name', 'names')} "
-            "without a word. Map the column to another name, or leave it out. Reserved "
-            f"are: {', '.join(sorted(RESERVED_ATTRIBUTES))}"
+            f"the API ignores attributes with {told} without a word. Map the column "
+            "to another name, or leave it out. Reserved are: "
+            f"{', '.join(sorted(RESERVED_ATTRIBUTES))}"
         )
     odd = [n for n in names if not n or set(n) & set(FORBIDDEN_IN_ATTRIBUTE_NAMES)]
     if odd:
@@ -198,6 +220,47 @@ def _check_options(rules: Iterable[FieldRule]) -> None:
         raise SettingsError(f"an option does not fit its field: {', '.join(wrong)}")
 
 
+def _is_text(meaning: object) -> bool:
+    return isinstance(meaning, str) and meaning != "" and "\0" not in meaning
+
+
+def _is_country(meaning: object) -> bool:
+    return isinstance(meaning, str) and bool(re.fullmatch(COUNTRY_PATTERN, meaning))
+
+
+def _is_plain(meaning: object) -> bool:
+    if isinstance(meaning, int):
+        return -(2**63) <= meaning < 2**63
+    return _is_text(meaning) or (isinstance(meaning, float) and math.isfinite(meaning))
+
+
+_MEANINGS: dict[FieldKind, tuple[Callable[[object], bool], str]] = {
+    FieldKind.AGREEMENT: (lambda meaning: isinstance(meaning, bool), "true or false"),
+    FieldKind.SEX: (SEXES.__contains__, f"one of {', '.join(SEXES)}"),
+    FieldKind.COUNTRY: (_is_country, "ISO 3166 codes"),
+    FieldKind.TEXT: (_is_text, "text"),
+    FieldKind.TAGS: (_is_text, "text"),
+    FieldKind.ATTRIBUTE: (_is_plain, "text, numbers of 64 bits, or true and false"),
+}
+
+
+def _check_values(rules: Iterable[FieldRule]) -> None:
+    wrong = []
+    for rule in rules:
+        values = rule.options.values
+        if values is None:
+            continue
+        fits, told = _MEANINGS[rule.kind]
+        # Whole and decimal numbers go together.
+        kinds = {float if type(m) is int else type(m) for m in values.values()}
+        if len(kinds) != 1 or not all(map(fits, values.values())):
+            wrong.append(f"mapping.{rule.name}.values must map to {told}")
+    if wrong:
+        raise SettingsError(
+            f"{'; '.join(wrong)}; to some value, never an empty one, all of one type"
+        )
+
+
 def _check_identifiers(rules: Sequence[FieldRule], job: Job) -> None:
     names = {rule.name for rule in rules}
     if not job.workspace.unique_email and "email" in names:
@@ -213,6 +276,11 @@ def _check_identifiers(rules: Sequence[FieldRule], job: Job) -> None:
                 f"workspace.email_attribute and the mapping both write the attribute "
                 f"{target!r}: leave one of them out"
             )
+    if "clientId" in names and job.workspace.guid is None:
+        raise SettingsError(
+            "a clientId means something in one workspace only: pin it with "
+            "workspace.guid (or --expect-workspace) to map mapping.clientId"
+        )
     identifiers = set(IDENTIFIERS) - (
         set() if job.workspace.unique_email else {"email"}
     )

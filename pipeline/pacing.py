@@ -4,9 +4,8 @@ How fast: requests in flight, the gate, the rate, the wait before a repetition.
 A state machine without a clock: every method is told the time (seconds on any clock
 that never goes back) and, where chance matters, a random number from 0 to 1.
 
-Sources: reliability note 5.3 (full jitter, measured), 5.4 (bounds) and 5.7 (AIMD with
-a failure threshold: 44 batches/s on a free server, twice the goodput of plain AIMD
-under 5 % stray errors; simulated).
+Sources: full jitter after AWS; AIMD with a failure threshold, simulated: 44 batches/s
+on a free service, and twice the goodput of plain AIMD under 5 % of stray errors.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class DeliverySettings(_Section):
     """
 
     concurrency: Annotated[int, Field(ge=1, le=32)] | None = None
-    rate: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_rows: Annotated[int, Field(ge=1, le=MAX_BATCH_ROWS)] = MAX_BATCH_ROWS
     max_bytes: Annotated[int, Field(ge=1000, le=MAX_BATCH_BYTES)] = DEFAULT_BATCH_BYTES
 

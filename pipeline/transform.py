@@ -15,6 +15,7 @@ import polars as pl
 
 from pipeline.contract import IDENTIFIERS, ROW_CODES, FieldKind
 from pipeline.errors import InvariantError
+from pipeline.identifiers import Checked
 from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, Slice, Transformed
 from pipeline.settings import FieldRule
 from pipeline.typed_values import identifier_text, reading_of
@@ -23,7 +24,7 @@ from pipeline.values import IDENTIFIER_KINDS, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
-    from pipeline.identifiers import Checked, IdentifierChecks
+    from pipeline.identifiers import IdentifierChecks
     from pipeline.settings import Job, Mapping
 
 
@@ -151,26 +152,48 @@ def _check(rule: FieldRule, cells: pl.Series, checks: IdentifierChecks) -> Check
         case FieldKind.UUID:
             return checks.uuids(cells)
         case _:
-            return checks.client_ids(cells)
+            found = checks.client_ids(cells)
+            # The API takes this one as a number.
+            return Checked(found.values.cast(pl.UInt64), found.codes)
 
 
 def _evaluate(reading: Reading, given: pl.Series) -> _Cells:
     """Run the second and third stage of a reading on one column."""
-    if reading.value is None and reading.invalid is None:
-        return _Cells(reading, given, None)
-    frame = given.alias("given").to_frame()
-    value = pl.col("given") if reading.value is None else reading.value
-    frame = frame.with_columns(value.alias("value"))
     if reading.invalid is None:
-        return _Cells(reading, frame["value"], None)
+        return _Cells(reading, given, None)
+    frame = _with_values(given.alias("given").to_frame(), reading)
     invalid = frame.select(reading.invalid.fill_null(value=False).alias("bad"))["bad"]
     if not invalid.any():
         return _Cells(reading, frame["value"], None)
+    code = pl.lit(reading.code) if isinstance(reading.code, str) else reading.code
     judged = frame.with_columns(bad=invalid).select(
         pl.when(~pl.col("bad")).then(pl.col("value")).alias("value"),
-        pl.when(pl.col("bad")).then(pl.lit(reading.code)).alias("code"),
+        pl.when(pl.col("bad")).then(code).alias("code"),
     )
     return _Cells(reading, judged["value"], judged["code"])
+
+
+def _with_values(frame: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+    """Add `value`, by the shortcut where it holds and the long way elsewhere."""
+    value = pl.col("given") if reading.value is None else reading.value
+    if reading.shortcut is None:
+        return frame.with_columns(value.alias("value"))
+    holds = frame.select(reading.shortcut.holds.fill_null(value=True))["given"]
+    if holds.all():
+        return frame.with_columns(reading.shortcut.value.alias("value"))
+    numbered = frame.with_row_index("place")
+    return (
+        pl.concat(
+            [
+                numbered.filter(holds).with_columns(
+                    reading.shortcut.value.alias("value")
+                ),
+                numbered.filter(~holds).with_columns(value.alias("value")),
+            ]
+        )
+        .sort("place")
+        .drop("place")
+    )
 
 
 def _faults(
@@ -212,7 +235,8 @@ def _faults(
                 message=pl.lit(ROW_CODES["NO_ID"]),
             )
         )
-        faults = pl.concat([faults, nobody])
+        # First, as identifiers are: such a row has no fault of an identifier.
+        faults = pl.concat([nobody, faults])
     # Stable: within a row, faults keep the order of the rules.
     return faults.sort("row_no", maintain_order=True), _together(omitted)
 

@@ -78,13 +78,9 @@ def _attribute_from_typed(
     if dtype.is_float():
         wide = column.cast(pl.Float64)
         return Reading(rule, wide, None, ~VALUE.is_finite(), "TYPE")
-    if dtype == pl.Date:
-        return Reading(rule, column, iso_text(GIVEN), UNREADABLE, "DATE")
-    if isinstance(dtype, pl.Datetime):
-        text = (
-            rfc3339(GIVEN) if dtype.time_zone else local_moment(rule, GIVEN, timezone)
-        )
-        return Reading(rule, column, text, UNREADABLE, "DATE")
+    moment = _moment(rule, dtype, timezone)
+    if moment is not None:
+        return moment
     if dtype == pl.List(pl.String):
         return tag_list(rule, column, GIVEN)
     if dtype.is_nested():
@@ -142,7 +138,7 @@ def _is_jsonable(dtype: pl.DataType) -> bool:
     return dtype in plain or dtype.is_integer() or dtype.is_float()
 
 
-def _native_from_typed(  # noqa: PLR0911 - one line a type
+def _native_from_typed(
     rule: FieldRule, dtype: pl.DataType, timezone: str | None
 ) -> Reading:
     column = pl.col(rule.column)
@@ -154,17 +150,29 @@ def _native_from_typed(  # noqa: PLR0911 - one line a type
             "takes text. Map it to an attribute, or convert it in the source"
         )
     if rule.kind is FieldKind.BIRTH_DATE and dtype.is_temporal():
-        return birth_date(rule, column, GIVEN.cast(pl.Date))
+        return birth_date(rule, column, GIVEN.dt.date())
     if rule.kind is FieldKind.AGREEMENT and dtype == pl.Boolean:
         return Reading(rule, column)
     if dtype.is_float():
         nothing = pl.lit(None, dtype=pl.String)
         return Reading(rule, column, nothing, GIVEN.is_not_null(), "TYPE")
+    if rule.kind is FieldKind.TEXT and rule.options.values is None:
+        moment = _moment(rule, dtype, timezone)
+        if moment is not None:
+            return moment
+    return read_text(rule, column.cast(pl.String), timezone)
+
+
+def _moment(
+    rule: FieldRule, dtype: pl.DataType, timezone: str | None
+) -> Reading | None:
+    """Read a date or a date-time as text; None where the type is neither."""
     if dtype == pl.Date:
-        return Reading(rule, column, iso_text(GIVEN), UNREADABLE, "DATE")
-    if isinstance(dtype, pl.Datetime):
+        text = iso_text(GIVEN)
+    elif isinstance(dtype, pl.Datetime):
         text = (
             rfc3339(GIVEN) if dtype.time_zone else local_moment(rule, GIVEN, timezone)
         )
-        return Reading(rule, column, text, UNREADABLE, "DATE")
-    return read_text(rule, column.cast(pl.String), timezone)
+    else:
+        return None
+    return Reading(rule, pl.col(rule.column), text, UNREADABLE, "DATE")

@@ -1,17 +1,17 @@
 """
 How text becomes a value, for each kind of field.
 
-A reading is three polars expressions in stages: what was given, the value it means, and
-whether it is invalid. A blank cell gives null and is never invalid; an invalid cell has
-a code. Columns that are typed already are read by `typed_values.py`.
+A reading is three expressions in stages: what was given, the value it means, whether it
+is invalid. A blank cell is null and never invalid. Typed columns: `typed_values.py`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -46,7 +46,28 @@ ISO_DATE: Final = "%Y-%m-%d"
 _EXACT_DIGITS: Final = 15
 _NUMBER: Final = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _INTEGER: Final = r"^[+-]?[0-9]{1,19}$"
-_LAST_DATE: Final = "9999-12-31"
+_SMALLEST_NORMAL: Final = 2.2250738585072014e-308
+_FIRST_WRITTEN_YEAR: Final = 1000
+# Microseconds are what a column keeps; a leap second or a finer part would be changed.
+_MOMENT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6}0*)?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+)
+_RFC_3339: Final = "%Y-%m-%dT%H:%M:%S%.f%:z"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """
+    A cheaper way to the value of most cells; it never comes to another one.
+
+    Attributes:
+        holds: From `given`: whether the shortcut may be taken; null where it is null.
+        value: From `given`, for cells where it holds.
+    """
+
+    holds: pl.Expr
+    value: pl.Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +79,18 @@ class Reading:
         given: From the source frame: null where the cell is blank.
         value: From a frame with the column `given`; None where it is the same.
         invalid: From a frame with `given` and `value`; None where nothing can be.
-        code: Of an invalid cell.
+        code: Of an invalid cell; an expression of the same frame where it depends.
         raw: Whether the value is JSON text already.
+        shortcut: For the cells that it holds for, instead of `value`.
     """
 
     rule: FieldRule
     given: pl.Expr
     value: pl.Expr | None = None
     invalid: pl.Expr | None = None
-    code: str = "VALUE"
+    code: str | pl.Expr = "VALUE"
     raw: bool = False
+    shortcut: Shortcut | None = None
 
 
 GIVEN = pl.col("given")
@@ -90,7 +113,7 @@ def read_text(  # noqa: PLR0911 - one line a kind
     options = rule.options
     text = column.str.strip_chars(OUTER_WHITE_SPACE) if options.trim else column
     given = pl.when(text != "").then(text)
-    if rule.kind is FieldKind.TAGS:
+    if rule.kind is FieldKind.TAGS or options.split is not None:
         return _tags(rule, given)
     if options.values is not None:
         return _through_values(rule, given)
@@ -106,7 +129,7 @@ def read_text(  # noqa: PLR0911 - one line a kind
         case FieldKind.AGREEMENT:
             return Reading(rule, given, _truth(GIVEN), UNREADABLE, "VALUE")
         case FieldKind.ATTRIBUTE:
-            return _attributeread_text(rule, given, timezone)
+            return _attribute_from_text(rule, given, timezone)
         case _:
             return _plain(rule, given)
 
@@ -122,23 +145,19 @@ def _truth(text: pl.Expr) -> pl.Expr:
 
 
 def _through_values(rule: FieldRule, given: pl.Expr) -> Reading:
+    meanings, dtype = _meanings(rule)
+    value = GIVEN.replace_strict(meanings, default=None, return_dtype=dtype)
+    return Reading(rule, given, value, UNREADABLE, "VALUE")
+
+
+def _meanings(rule: FieldRule) -> tuple[dict[str, Any], pl.DataType]:
+    """Return `values`, which the mapping has checked, and the type they mean."""
     values = rule.options.values or {}
     kinds = {type(meaning) for meaning in values.values()}
-    if rule.kind is FieldKind.AGREEMENT and kinds - {bool}:
-        raise SettingsError(f"mapping.{rule.name}.values must map to true or false")
-    if rule.kind is FieldKind.SEX and set(values.values()) - set(SEXES):
-        raise SettingsError(
-            f"mapping.{rule.name}.values must map to {', '.join(SEXES)}"
-        )
     if kinds == {int, float}:
-        kinds = {float}
-    if len(kinds) != 1:
-        raise SettingsError(
-            f"mapping.{rule.name}.values must map to values of one type, and to some"
-        )
-    dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
-    value = GIVEN.replace_strict(values, default=None, return_dtype=dtypes[kinds.pop()])
-    return Reading(rule, given, value, UNREADABLE, "VALUE")
+        return {word: float(n) for word, n in values.items()}, pl.Float64()
+    dtypes = {bool: pl.Boolean(), int: pl.Int64(), float: pl.Float64()}
+    return values, dtypes.get(kinds.pop(), pl.String())
 
 
 def _tags(rule: FieldRule, given: pl.Expr) -> Reading:
@@ -161,24 +180,30 @@ def _tags(rule: FieldRule, given: pl.Expr) -> Reading:
 
 
 def tag_list(rule: FieldRule, given: pl.Expr, tags: pl.Expr) -> Reading:
-    """Read a list of tags: each trimmed, blank ones dropped, a repeated one once."""
+    """Read a list of texts: each trimmed, blank ones dropped; a repeated tag once."""
     element = pl.element()
-    cleaned = tags.list.eval(element.str.strip_chars(OUTER_WHITE_SPACE))
-    kept = cleaned.list.eval(element.filter(element != "")).list.unique(
-        maintain_order=True
-    )
-    value = pl.when(kept.list.len() > 0).then(kept)
-    forbidden = VALUE.list.eval(pl.element().str.contains(FORBIDDEN_TEXT)).list.any()
-    words = rule.options.values
-    if words is not None:
-        known = value.list.eval(
-            element.replace_strict(words, default=None, return_dtype=pl.String)
+    if rule.options.trim:
+        tags = tags.list.eval(element.str.strip_chars(OUTER_WHITE_SPACE))
+    kept = tags.list.eval(element.filter(element != ""))
+    is_odd = element.str.contains(FORBIDDEN_TEXT)
+    if rule.options.values is not None:
+        words, dtype = _meanings(rule)
+        kept = kept.list.eval(
+            element.replace_strict(words, default=None, return_dtype=dtype)
         )
-        unknown = VALUE.list.eval(pl.element().is_null()).list.any()
-        return Reading(rule, given, known, unknown, "VALUE")
-    not_a_list = tags.is_null() & GIVEN.is_not_null()
+        is_odd = element.is_null()
+    if rule.kind is FieldKind.TAGS:
+        kept = kept.list.unique(maintain_order=True)
+    value = pl.when(kept.list.len() > 0).then(kept)
+    has_odd = VALUE.list.eval(is_odd).list.any().fill_null(value=False)
+    not_a_list = GIVEN.is_not_null() & tags.is_null()
+    code = "TEXT" if rule.options.values is None else "VALUE"
     return Reading(
-        rule, given, value, forbidden.fill_null(value=False) | not_a_list, "TEXT"
+        rule,
+        given,
+        value,
+        has_odd | not_a_list,
+        pl.when(VALUE.is_null()).then(pl.lit("TYPE")).otherwise(pl.lit(code)),
     )
 
 
@@ -191,11 +216,10 @@ def _string_array(cell: str | None) -> list[str] | None:
         return None
     try:
         read = json.loads(cell)
-    except ValueError:
+        json.dumps(read, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return None
-    if isinstance(read, list) and all(isinstance(item, str) for item in read):
-        return read
-    return None
+    return read if all(isinstance(item, str) for item in read) else None
 
 
 # -- dates -------------------------------------------------------------------------
@@ -203,22 +227,25 @@ def _string_array(cell: str | None) -> list[str] | None:
 
 def _date(text: pl.Expr, options: ColumnMapping) -> pl.Expr:
     pattern = options.format or ISO_DATE
-    return text.str.to_date(pattern, strict=False, exact=True)
+    return _in_full(text.str.to_date(pattern, strict=False, exact=True))
+
+
+def _in_full(date: pl.Expr) -> pl.Expr:
+    """Return dates whose year was written in full: `24` for `%Y` is not the year 24."""
+    return pl.when(date.dt.year() >= _FIRST_WRITTEN_YEAR).then(date)
 
 
 def birth_date(rule: FieldRule, given: pl.Expr, date: pl.Expr) -> Reading:
     """Read a Date expression as a birth date within the API's bounds."""
-    text = iso_text(date)
-    # ISO dates of four-digit years compare as text does.
-    value = pl.when(text.is_between(pl.lit(FIRST_BIRTH_DATE), pl.lit(_LAST_DATE))).then(
-        text
-    )
+    in_bounds = date.is_between(dt.date.fromisoformat(FIRST_BIRTH_DATE), dt.date.max)
+    value = pl.when(in_bounds).then(date.dt.to_string("iso"))
     return Reading(rule, given, value, UNREADABLE, "DATE")
 
 
 def iso_text(date: pl.Expr) -> pl.Expr:
     """Return *date* as text; null for a year that has not four digits."""
-    return pl.when(date.dt.year().is_between(1, 9999)).then(date.dt.to_string(ISO_DATE))
+    has_four_digits = date.is_between(dt.date.min, dt.date.max)
+    return pl.when(has_four_digits).then(date.dt.to_string("iso"))
 
 
 def local_moment(rule: FieldRule, naive: pl.Expr, timezone: str | None) -> pl.Expr:
@@ -229,59 +256,74 @@ def local_moment(rule: FieldRule, naive: pl.Expr, timezone: str | None) -> pl.Ex
             f"column {rule.column!r} holds date-times without an offset: say which "
             f"zone they are in with mapping.{rule.name}.zone or workspace.timezone"
         )
+    try:
+        pl.Series([], dtype=pl.Datetime).dt.replace_time_zone(zone)
+    except pl.exceptions.ComputeError:
+        raise SettingsError(
+            f"the time zone {zone!r} of {rule.name} is not known: write an IANA name, "
+            "such as Europe/Warsaw"
+        ) from None
     aware = naive.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
     return rfc3339(aware)
 
 
 def rfc3339(aware: pl.Expr) -> pl.Expr:
     """Return RFC 3339 text of date-times that know their zone."""
-    return aware.dt.to_string("%Y-%m-%dT%H:%M:%S%.f%:z")
+    # Local mean times of old have offsets with seconds, which the form cannot hold.
+    offset = aware.dt.base_utc_offset() + aware.dt.dst_offset()
+    text = (
+        pl.when(offset.dt.total_seconds() % 60 == 0)
+        .then(aware.dt.to_string(_RFC_3339))
+        .otherwise(aware.dt.convert_time_zone("UTC").dt.to_string(_RFC_3339))
+    )
+    return pl.when(aware.dt.year().is_between(1, 9999)).then(text)
 
 
-def _datetimeread_text(
+def _datetime_from_text(
     rule: FieldRule, given: pl.Expr, timezone: str | None
 ) -> Reading:
     pattern = rule.options.format
     if pattern is None:
         offset = r"(Z|[+-][0-9]{2}:?[0-9]{2})$"
-        text = GIVEN.str.replace(" ", "T", literal=True)
-        aware = pl.when(text.str.contains(offset)).then(
+        well_formed = pl.when(GIVEN.str.contains(_MOMENT)).then(GIVEN)
+        text = well_formed.str.replace(" ", "T", literal=True)
+        with_offset = pl.when(text.str.contains(offset)).then(
             text.str.replace("Z$", "+00:00")
         )
         absolute = rfc3339(
-            aware.str.to_datetime(
+            with_offset.str.to_datetime(
                 "%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_zone="UTC"
             )
         )
-        has_zone = rule.options.zone or timezone
-        if has_zone is None:
+        if (rule.options.zone or timezone) is None:
             return Reading(rule, given, absolute, UNREADABLE, "DATE")
-        naive = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False)
-        local = local_moment(rule, naive, timezone)
+        local = local_moment(
+            rule, text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False), timezone
+        )
         return Reading(rule, given, pl.coalesce(absolute, local), UNREADABLE, "DATE")
     if "%z" in pattern:
-        value = rfc3339(GIVEN.str.to_datetime(pattern, strict=False, time_zone="UTC"))
+        aware = GIVEN.str.to_datetime(pattern, strict=False, time_zone="UTC")
+        value = rfc3339(_in_full(aware))
     else:
-        value = local_moment(
-            rule, GIVEN.str.to_datetime(pattern, strict=False), timezone
-        )
+        naive = GIVEN.str.to_datetime(pattern, strict=False)
+        value = local_moment(rule, _in_full(naive), timezone)
     return Reading(rule, given, value, UNREADABLE, "DATE")
 
 
 # -- attributes --------------------------------------------------------------------
 
 
-def _attributeread_text(
+def _attribute_from_text(
     rule: FieldRule, given: pl.Expr, timezone: str | None
 ) -> Reading:
-    if rule.options.split is not None:
-        return _tags(rule, given)
     match rule.options.type:
         case "integer":
             whole = pl.when(GIVEN.str.contains(_INTEGER)).then(GIVEN)
             value = whole.cast(pl.Int64, strict=False)
         case "number":
             value = _number(rule.options.decimal)
+            shortcut = _PLAIN_NUMBER if rule.options.decimal == "." else None
+            return Reading(rule, given, value, UNREADABLE, "TYPE", shortcut=shortcut)
         case "boolean":
             value = _truth(GIVEN)
         case "date":
@@ -289,7 +331,7 @@ def _attributeread_text(
                 rule, given, iso_text(_date(GIVEN, rule.options)), UNREADABLE, "DATE"
             )
         case "datetime":
-            return _datetimeread_text(rule, given, timezone)
+            return _datetime_from_text(rule, given, timezone)
         case "json":
             value = GIVEN.map_batches(json_texts, return_dtype=pl.String)
             return Reading(rule, given, value, UNREADABLE, "TYPE", raw=True)
@@ -300,18 +342,29 @@ def _attributeread_text(
 
 def _number(decimal: str) -> pl.Expr:
     """Read a number that a double holds without losing a digit; others are null."""
-    text = GIVEN if decimal == "." else GIVEN.str.replace(",", ".", literal=True)
+    text = GIVEN
     if decimal != ".":
-        text = pl.when(~GIVEN.str.contains(".", literal=True)).then(text)
+        pointed = GIVEN.str.replace(",", ".", literal=True)
+        text = pl.when(~GIVEN.str.contains(".", literal=True)).then(pointed)
     digits = (
         text.str.replace(r"[eE].*$", "")
         .str.replace_all(r"[^0-9]", "")
         .str.strip_chars_start("0")
         .str.len_bytes()
     )
-    is_exact = text.str.contains(_NUMBER) & (digits <= _EXACT_DIGITS)
-    number = pl.when(is_exact).then(text).cast(pl.Float64, strict=False)
-    return pl.when(number.is_finite()).then(number)
+    number = pl.when(text.str.contains(_NUMBER)).then(text)
+    number = number.cast(pl.Float64, strict=False)
+    is_exact = (digits <= _EXACT_DIGITS) | (number.cast(pl.String) == text)
+    # More digits, or smaller ones, a double loses, unless it prints them itself.
+    is_normal = (number.abs() >= _SMALLEST_NORMAL) | (digits == 0)
+    return pl.when(number.is_finite() & is_normal & is_exact).then(number)
+
+
+# At most 15 digits in plain form: 40 ns a cell against 600.
+_PLAIN_NUMBER: Final = Shortcut(
+    GIVEN.str.contains(r"^-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?$"),
+    GIVEN.cast(pl.Float64, strict=False),
+)
 
 
 def json_texts(cells: pl.Series) -> pl.Series:
@@ -330,9 +383,9 @@ def _json_text(cell: str) -> str | None:
             cell, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
         )
         json.dumps(read, ensure_ascii=False).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if read is None or read == "":
+    if read in (None, "") or (isinstance(read, str) and "\0" in read):
         return None
     return _JSON_BLANK.sub(lambda match: match.group(1) or "", cell)
 

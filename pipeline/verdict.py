@@ -201,7 +201,7 @@ def _out_of_patience(
     wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
     return PatienceEndedError(
         f"{what} got no lasting answer in {n} attempts: {verdict.code}{wait}; its rows "
-        "are pending, resume the run later."
+        "are pending; run the same command later."
     )
 
 

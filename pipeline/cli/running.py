@@ -18,13 +18,12 @@ from pipeline.cli.render import (
     workspace_line,
 )
 from pipeline.config import remote_settings
-from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline import RunReport
     from pipeline.cli.options import Talk
     from pipeline.errors import PipelineError
-    from pipeline.settings import Job, Mapping
+    from pipeline.settings import Job
 
 
 def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
@@ -46,7 +45,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
         is_dry_run=connector is None,
         command=name,
         progress=talk.progress,
-        on_mapping=lambda source, mapping: _show_mapping(talk, source.columns, mapping),
+        on_mapping=lambda _, mapping: talk.say("\n".join(mapping_lines(mapping))),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
         exit_code=lambda counts, error: exit_code_of_rows(
             counts.blocked + counts.rejected, error
@@ -64,19 +63,6 @@ def _connector(job: Job, flags: dict[str, Any]) -> Connector:
         env_proxy=flags["env_proxy"],
     )
     return Connector(remote)
-
-
-def _show_mapping(talk: Talk, columns: tuple[str, ...], mapping: Mapping) -> None:
-    """Print the mapping; columns nobody decided about stop the run here."""
-    for line in mapping_lines(mapping):
-        talk.say(line)
-    if mapping.extra:
-        raise SettingsError(
-            f"{len(mapping.extra)} of {len(columns)} columns are not mapped: "
-            f"{', '.join(mapping.extra)}. Nothing was sent. Add --extra-columns ignore "
-            "to leave them out, --extra-columns attributes to send them as attributes, "
-            "or map them in a job file (`crm-pipeline init SOURCE` writes one)"
-        )
 
 
 def _finish(

@@ -107,11 +107,13 @@ CALM = {f"C{n}": (f"p{n}@example.com", f"Ewa {n}") for n in range(N_ROWS)}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("seed", [1, 2, random.SystemRandom().randrange(10**6)])
+@pytest.mark.parametrize("seed", [1, 2, None], ids=["1", "2", "drawn"])
 @pytest.mark.parametrize("weather", ["calm", "rain", "storm"])
 async def test_every_row_arrives_in_any_weather(
-    tmp_path: Path, weather: str, seed: int
+    tmp_path: Path, weather: str, seed: int | None
 ) -> None:
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     async with under(f"{weather},seed={seed}") as (sandbox, connector):
         report = await imported(tmp_path, connector)
 

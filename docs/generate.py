@@ -1,0 +1,447 @@
+# ruff: noqa: INP001 - a script, not a package
+"""
+Write the generated parts of the docs: `reference.md` and `job.schema.json`.
+
+`make docs` runs it. What the code knows is taken from the code; what only people can
+say (the meaning of a state, of a key of the summary) stands here once, and a test
+compares its names with the tool's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pipeline.cli import exit_codes
+from pipeline.cli.main import group
+from pipeline.contract import (
+    AGREEMENT_WORDS,
+    AGREEMENTS,
+    DEFAULT_BASE_URL,
+    NATIVE_FIELDS,
+    READ_ONLY_NAMES,
+    RESERVED_ATTRIBUTES,
+    ROW_CODES,
+    TOOL_COLUMNS,
+)
+from pipeline.records import State
+from pipeline.sandbox.switches import Switches
+from pipeline.sandbox.weather import PRESETS, Weather
+from pipeline.settings import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+DOCS: Final = Path(__file__).parent
+REFERENCE: Final = DOCS / "reference.md"
+SCHEMA: Final = DOCS / "job.schema.json"
+HELP_COLUMNS: Final = 80
+
+STATES: Final = {
+    State.EMPTY: "An empty line. A record of nothing but delimiters is not empty: it "
+    "is blocked, `NO_ID`.",
+    State.BLOCKED: "Stopped by the tool before sending, with a code and a message.",
+    State.FOLDED: "Its values travel in another row of the same profile (`FOLDED`), or "
+    "that row was chosen instead (`SUPERSEDED`); `folded_into` names it.",
+    State.UNCHANGED: "Reserved for a later release; always 0.",
+    State.PLANNED: "Would be sent; only under `check` and `import --dry-run`.",
+    State.ACCEPTED: "In a batch that the API answered with 202: taken into its queue.",
+    State.REJECTED: "The API said no to this very content.",
+    State.PENDING: "Planned, and not proven to be accepted or rejected. `unknown` "
+    "counts those of them whose bytes left without a trustworthy answer.",
+}
+
+# What the constants of `cli/exit_codes.py` mean; errors explain themselves.
+NUMBERS: Final = {
+    "OK": "Everything asked for is true.",
+    "PARTIAL": "Finished, and some rows are blocked or rejected; of `profile`: there "
+    "is no such profile, or the API refused the content.",
+    "INCOMPLETE": "An export that the cap of the list cut off; a demo that did not go "
+    "as it should.",
+    "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
+    "DEFECT": "A defect of the tool. Please report it.",
+    "INTERRUPTED": "Interrupted by Ctrl-C. What was not proven is pending.",
+}
+
+SUMMARY_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "run_id": "Name of the run and of its folder.",
+    "command": "`check` or `import`.",
+    "exit_code": "What the process ended with.",
+    "resumable": "Reserved for a later release; always false.",
+    "source": "The files, in their order; `source_no` counts them from 0.",
+    "workspace": "GUID of the workspace written to; null under `check`.",
+    "rows": "The equation: `read`, and one number for each state; `unknown` is a part "
+    "of `pending`.",
+    "rows.settled": "Parts of `accepted`, as a read-back would tell them: `settled`, "
+    "`differs`, `absent`, `not_yet`. Reserved; always 0.",
+    "rows.unverified": "Accepted rows that were not read back: all of them.",
+    "codes": "Code → rows blocked or rejected with it.",
+    "omitted_invalid": "Cells left out by `on_invalid: omit`.",
+    "repairs": "Field → cells changed by a declared repair.",
+    "requests": "`sent`, `retried`, and `status`: status → how often it came back.",
+    "bytes_sent": "Bodies, repetitions included.",
+    "seconds": "From the start of the command to its end.",
+    "rows_per_s": "Rows read in a second; null when no time passed.",
+    "peak_rss_bytes": "The largest memory the process had.",
+    "files": "Name → path of each file of the run.",
+    "error": "What ended the run early, else null.",
+}
+
+VARIABLES: Final = {
+    "SYNERISE_BASE_URL": f"Where the API is; `{DEFAULT_BASE_URL}` when not set. Plain "
+    "http only to this machine.",
+    "SYNERISE_API_KEY": "A workspace API key; exchanged for a token, or sent as it is "
+    "under `auth: basic`.",
+    "SYNERISE_API_KEY_FILE": "A file that holds the key, instead.",
+    "SYNERISE_TOKEN": "A ready token; wins over the key.",
+    "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
+    "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
+    "job has no `workspace.guid`.",
+}
+
+
+# Keys that the models do not describe, or that do less than their name says.
+KEYS: Final = {
+    "version": "Of this form of job file.",
+    "mapping": "See below; without it, headers are taken as they are.",
+    "verify": "Accepted, and without effect in this version.",
+    "email_attribute": "Attribute for the e-mail when `unique_email` is false.",
+    "column": "Name of the column in the source.",
+}
+CONTENTS: Final = {
+    "Commands": "commands",
+    "Job file": "job-file",
+    "Fields and headers": "fields-and-headers",
+    "States of a row": "states-of-a-row",
+    "Row codes": "row-codes",
+    "Exit codes": "exit-codes",
+    "summary.json": "summaryjson",
+    "Environment": "environment",
+    "Sandbox": "sandbox",
+}
+OF_THE_SUMMARY: Final = (
+    "Of `check` and `import`: in the run folder, at `--summary FILE`, and on stdout "
+    "with `--json`."
+)
+OF_THE_ENVIRONMENT: Final = (
+    "A secret is never taken from the command line or the job file. In the job file, "
+    "`${NAME}` stands for any other variable."
+)
+
+
+def pages() -> dict[Path, str]:
+    """Return path → content of everything that is generated."""
+    return {REFERENCE: reference(), SCHEMA: schema()}
+
+
+def reference() -> str:
+    """Return `reference.md`."""
+    parts = [
+        "# Reference",
+        "Written by `make docs` from the code. Do not edit.",
+        "\n".join(f"- [{title}](#{anchor})" for title, anchor in CONTENTS.items()),
+        "## Commands",
+        *_commands(),
+        *_job(),
+        *_fields(),
+        *_rows(),
+        *_numbers(),
+        "## summary.json",
+        OF_THE_SUMMARY,
+        _table(("key", "meaning"), _coded(SUMMARY_KEYS)),
+        "## Environment",
+        OF_THE_ENVIRONMENT,
+        _table(("variable", "meaning"), _coded(VARIABLES)),
+        *_sandbox(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def schema() -> str:
+    """Return the JSON Schema of the job file, with the meaning of every key."""
+    found = Job.model_json_schema()
+    for part in (found, *found["$defs"].values()):
+        told = part.get("description", "")
+        part["description"] = _first_words(told)
+        for name, meaning in (described(told) | KEYS).items():
+            if name in part["properties"]:
+                part["properties"][name]["description"] = meaning
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(head | found, indent=2, ensure_ascii=False) + "\n"
+
+
+# -- parts of the reference --------------------------------------------------------
+
+
+def _commands() -> Iterator[str]:
+    for path, command in walk(group):
+        context: click.Context | None = None
+        for name in path:
+            context = click.Context(
+                command,
+                context,
+                info_name=name,
+                terminal_width=HELP_COLUMNS,
+                help_option_names=["-h", "--help"],
+            )
+        if context is not None:
+            yield f"### {' '.join(path)}"
+            yield f"```text\n{command.get_help(context)}\n```"
+
+
+def walk(
+    command: click.Command, path: tuple[str, ...] = ("crm-pipeline",)
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Give every command with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                yield from walk(found, (*path, name))
+
+
+def _job() -> Iterator[str]:
+    found = Job.model_json_schema()
+    parts: dict[str, Any] = found["$defs"]
+    yield "## Job file"
+    yield (
+        "YAML or TOML. An unknown key is an error, and all errors are told at once. "
+        "Relative paths are relative to the job file. A flag wins over its key. "
+        "[job.schema.json](job.schema.json) is the same for machines and editors."
+    )
+    sections = {
+        "": found,
+        "source": parts["SourceSettings"],
+        "workspace": parts["WorkspaceSettings"],
+        "rows": parts["RowSettings"],
+        "delivery": parts["DeliverySettings"],
+    }
+    for name, part in sections.items():
+        yield f"### {name or 'top level'}"
+        yield _first_words(part["description"])
+        yield _keys(part)
+    yield "### mapping"
+    yield _first_words(parts["MappingSettings"]["description"])
+    yield (
+        "Keys are the fields below, `agreements: {KEY: ...}` and "
+        "`attributes: {NAME: ...}`. The value is the name of a column, or these keys; "
+        "an option that does not fit its field is an error."
+    )
+    yield _keys(parts["ColumnMapping"])
+
+
+def _keys(part: Mapping[str, Any]) -> str:
+    told = described(part["description"]) | KEYS
+    needed = part.get("required", ())
+    rows = [
+        (
+            f"`{name}`",
+            _type_of(entry),
+            "needed" if name in needed else _default(entry),
+            told.get(name, ""),
+        )
+        for name, entry in part["properties"].items()
+        if "$ref" not in entry
+    ]
+    return _table(("key", "type", "default", "meaning"), rows)
+
+
+def _type_of(entry: Mapping[str, Any]) -> str:
+    if "anyOf" in entry:
+        kinds = [_type_of(one) for one in entry["anyOf"]]
+        return " or ".join(dict.fromkeys(k for k in kinds if k != "null"))
+    if "$ref" in entry:
+        return "a section"
+    if "enum" in entry or "const" in entry:
+        words = entry.get("enum", [entry.get("const")])
+        return ", ".join(f"`{word}`" for word in words)
+    kind = str(entry["type"])
+    if kind == "array":
+        return "list of text"
+    if kind == "object":
+        inner = entry.get("additionalProperties")
+        return "words and their meanings" if inner else "a section"
+    word = {"string": "text", "integer": "whole number", "boolean": "true, false"}
+    bounds = [
+        f"{sign} {entry[key]:,}"
+        for key, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+        )
+        if key in entry
+    ]
+    return " ".join([word.get(kind, kind), *bounds])
+
+
+def _default(entry: Mapping[str, Any]) -> str:
+    value = entry.get("default")
+    if value is None:
+        return "–"
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+
+
+def _fields() -> Iterator[str]:
+    yield "## Fields and headers"
+    yield (
+        "Without a `mapping`, a header is taken for a field when it equals the name of "
+        "the field or one of its aliases; case, spaces, `_` and `-` do not count. "
+        "`attributes.NAME` and `agreements.KEY` are taken as well. `clientId` is only "
+        "ever mapped by a job file."
+    )
+    rows = [
+        (
+            f"`{field.name}`",
+            field.kind.value,
+            ", ".join(f"`{alias}`" for alias in field.aliases) or "–",
+        )
+        for field in NATIVE_FIELDS
+    ]
+    yield _table(("field", "kind", "aliases"), rows)
+    yield (
+        f"Agreements: {_words(AGREEMENTS)}. Without `values`, they take "
+        f"{_words(AGREEMENT_WORDS)}, in any case."
+    )
+    yield f"Read-only names, never sent: {_words(sorted(READ_ONLY_NAMES))}."
+    yield f"Columns of the tool itself, never sent: {_words(TOOL_COLUMNS)}."
+    yield (
+        "Names that no attribute may have, because the API ignores them without a "
+        f"word: {_words(sorted(RESERVED_ATTRIBUTES))}."
+    )
+
+
+def _rows() -> Iterator[str]:
+    yield "## States of a row"
+    yield "Every row that was read ends in exactly one state, and the sum is checked:"
+    yield f"```text\nread = {' + '.join(state.value for state in State)}\n```"
+    yield _table(
+        ("state", "meaning"), [(state.value, STATES[state]) for state in State]
+    )
+    yield "## Row codes"
+    yield "`PHONE_SHARED` is a finding: the row is sent all the same."
+    yield _table(("code", "meaning"), _coded(ROW_CODES))
+
+
+def _numbers() -> Iterator[str]:
+    told: dict[int, list[str]] = {}
+    for name, meaning in NUMBERS.items():
+        told.setdefault(getattr(exit_codes, name), []).append(meaning)
+    told.setdefault(2, []).append("A command or flag that does not exist.")
+    for error, code in exit_codes.EXIT_CODES.items():
+        if code != exit_codes.DEFECT:
+            told.setdefault(code, []).append(_first_words(inspect.getdoc(error) or ""))
+    yield "## Exit codes"
+    yield "0 only when everything asked for is true. Any other number is no success."
+    yield _table(
+        ("code", "meaning"),
+        [(str(code), " ".join(told[code])) for code in sorted(told)],
+    )
+
+
+def _sandbox() -> Iterator[str]:
+    yield "## Sandbox"
+    yield "### Weather"
+    yield (
+        "For `crm-pipeline sandbox --weather`: a preset, then changes, as in "
+        "`rain,seed=7,throttle=0.1`. The same seed gives the same weather."
+    )
+    meanings = described(inspect.getdoc(Weather) or "") | {
+        "seed": "Chooses one of many repeatable sequences.",
+        "slow_s": "Seconds that a slow answer takes longer.",
+        "retry_after_s": "Seconds that `throttle` asks to wait.",
+    }
+    yield _table(
+        ("setting", *PRESETS, "meaning"),
+        [
+            (
+                f"`{field.name}`",
+                *(str(getattr(preset, field.name)) for preset in PRESETS.values()),
+                meanings[field.name],
+            )
+            for field in fields(Weather)
+        ],
+    )
+    yield "### Switches"
+    yield (
+        "Where nobody outside knows how the API behaves, the sandbox has a switch. "
+        "They are set from Python: "
+        "`SandboxOptions(switches=Switches(invalid_item='reject_batch'))`."
+    )
+    meanings = described(inspect.getdoc(Switches) or "")
+    yield _table(
+        ("switch", "default", "meaning"),
+        [
+            (f"`{field.name}`", _shown(field.default), _plain(meanings[field.name]))
+            for field in fields(Switches)
+        ],
+    )
+
+
+def _shown(value: object) -> str:
+    if value is MISSING or value is None:
+        return "–"
+    if isinstance(value, (tuple, frozenset)):
+        return ", ".join(f"`{item}`" for item in value) or "none"
+    return f"`{value}`"
+
+
+# -- small tools -------------------------------------------------------------------
+
+
+def described(docstring: str) -> dict[str, str]:
+    """Return name → meaning from the `Attributes:` of a docstring."""
+    _, _, section = inspect.cleandoc(docstring).partition("Attributes:\n")
+    told: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = re.fullmatch(r" {4}(\w+): (.*)", line)
+        if entry:
+            name = entry[1]
+            told[name] = entry[2]
+        elif name and line.strip():
+            told[name] += f" {line.strip()}"
+    return told
+
+
+def _first_words(docstring: str) -> str:
+    """Return what stands before the sections of a docstring."""
+    text = inspect.cleandoc(docstring).partition("Attributes:\n")[0]
+    return " ".join(text.split())
+
+
+def _plain(meaning: str) -> str:
+    """Return *meaning* without the numbers that point to other documents."""
+    text = re.sub(r"^[\d, ]+\. ", "", meaning)
+    return re.sub(r" (\(\d+\.\d+\)|of \d+\.\d+)", "", text)
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _coded(told: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(f"`{name}`", meaning) for name, meaning in told.items()]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |"
+        for line in lines
+    )
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
