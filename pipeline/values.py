@@ -161,11 +161,7 @@ def _meanings(rule: FieldRule) -> tuple[dict[str, Any], pl.DataType]:
 
 
 def _tags(rule: FieldRule, given: pl.Expr) -> Reading:
-    """
-    Read a list: split by the declared separator, or a JSON array, or one tag.
-
-    Tags are trimmed one by one, and empty ones dropped; a repeated one stays once.
-    """
+    """Read a list: split by the declared separator, or a JSON array, or one tag."""
     if rule.options.split is not None:
         tags = GIVEN.str.split(rule.options.split)
     else:
@@ -343,17 +339,17 @@ def _attribute_from_text(
 def _number(decimal: str) -> pl.Expr:
     """Read a number that a double holds without losing a digit; others are null."""
     text = GIVEN
-    if decimal != ".":
-        pointed = GIVEN.str.replace(",", ".", literal=True)
-        text = pl.when(~GIVEN.str.contains(".", literal=True)).then(pointed)
+    if decimal != ".":  # then a point is no part of a number
+        text = pl.when(~GIVEN.str.contains(".", literal=True)).then(GIVEN)
+        text = text.str.replace(",", ".", literal=True)
     digits = (
         text.str.replace(r"[eE].*$", "")
         .str.replace_all(r"[^0-9]", "")
         .str.strip_chars_start("0")
         .str.len_bytes()
     )
-    number = pl.when(text.str.contains(_NUMBER)).then(text)
-    number = number.cast(pl.Float64, strict=False)
+    is_number = text.str.contains(_NUMBER)
+    number = pl.when(is_number).then(text).cast(pl.Float64, strict=False)
     is_exact = (digits <= _EXACT_DIGITS) | (number.cast(pl.String) == text)
     # More digits, or smaller ones, a double loses, unless it prints them itself.
     is_normal = (number.abs() >= _SMALLEST_NORMAL) | (digits == 0)
