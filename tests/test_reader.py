@@ -212,6 +212,16 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
         list(source.slices())
 
 
+def test_a_line_without_an_end_inside_quotes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('a,b\n1,2\n"x\n' + "x" * 9_000)
+    limits = ReadLimits(block_bytes=100, record_bytes=1_000)
+    source = open_source(SourceSettings(path=str(path)), limits=limits)
+
+    with pytest.raises(SourceUnusableError, match=r"line [34]: the record is too long"):
+        list(source.slices())
+
+
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_huge_cell_costs_its_row_only(tmp_path: Path, quote: str) -> None:
     fits, huge = ("x" * MAX_CELL_BYTES, "x" * (MAX_CELL_BYTES + 1))

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 # Beyond it the expression's automaton outgrows the cache of the engine (24 MB/s at
 # 3,000 columns, 310 at 1,000), and splitting is faster.
 _MAX_PROVABLE_COLUMNS = 1000
-# A damaged block is looked through in windows. From a damaged record on, so much is
-# split before looking for sound records again.
-_WINDOW_BYTES = 512 * 1024
-_STEP_BYTES = 16 * 1024
+# A damaged block is looked through in windows of 512 KiB. From a damaged record on,
+# 16 KiB are split before looking for sound records again.
+_WINDOWS_PER_BLOCK = 16
+_STEPS_PER_BLOCK = 256
 
 
 class BlockParser:
@@ -50,13 +50,17 @@ class BlockParser:
     It remembers which columns held line breaks, as a hint that saves time.
     """
 
-    def __init__(self, columns: Sequence[str], delimiter: str, path: Path) -> None:
+    def __init__(
+        self, columns: Sequence[str], delimiter: str, path: Path, block_bytes: int
+    ) -> None:
         self._schema = dict.fromkeys(columns, pl.String())
         self._n_columns = len(columns)
         self._delimiter = delimiter
         self._mark = delimiter.encode()
         self._path = path
         self._proof = _proof(len(columns), delimiter)
+        self._window_bytes = max(1, block_bytes // _WINDOWS_PER_BLOCK)
+        self._step_bytes = block_bytes // _STEPS_PER_BLOCK
         self._broken = list(columns)
 
     def parse(self, block: Block, *, is_proven: bool = False) -> Parsed:
@@ -105,7 +109,7 @@ class BlockParser:
         Args:
             block: Its `first_line_no` is that of *at*.
         """
-        end = block.data.rfind(b"\n", at, at + _WINDOW_BYTES) + 1
+        end = block.data.rfind(b"\n", at, at + self._window_bytes) + 1
         for stop in (end, len(block.data)):
             if stop <= at:
                 continue
@@ -184,7 +188,7 @@ class BlockParser:
     def _split(self, block: Block) -> Parsed:
         """Return some records that *block* begins with, whatever they are."""
         split = split_records(
-            block, self._n_columns, self._delimiter, self._path, _STEP_BYTES
+            block, self._n_columns, self._delimiter, self._path, self._step_bytes
         )
         frame: pl.DataFrame | None = pl.DataFrame(schema=self._schema)
         if split.legal:

@@ -48,15 +48,19 @@ class Cutter:
         """
         while True:
             # Half a record becomes whole only with more than was there before.
-            wanted = self._half_bytes + self._limits.block_bytes
-            full = len(self._rest) >= wanted
-            if (full or not self._has_more) and (end := self._boundary()):
-                if self._failure and end <= self._half_bytes:
-                    return None  # the half record stays half
-                return self._cut(end)
+            is_all = not (self._has_more or self._failure)
+            least = 0 if is_all else self._half_bytes
+            full = len(self._rest) >= self._half_bytes + self._limits.block_bytes
+            if full or not self._has_more:
+                end = self._boundary()
+                if end > least:
+                    return self._cut(end)
             if not self._has_more:
                 return None
-            self._read()
+            if full and len(self._rest) > self._half_bytes + self._limits.record_bytes:
+                self._fail(too_long(self._line_no, self._path))
+            else:
+                self._read()
 
     def take_back(self, unread: bytes, blocks: Iterable[Block]) -> None:
         """Put half a record and the blocks that were cut behind it back in front."""
@@ -101,17 +105,18 @@ class Cutter:
 
     def _read(self) -> None:
         try:
-            if len(self._rest) > self._limits.record_bytes and b"\n" not in self._rest:
-                raise too_long(self._line_no, self._path)
             piece = next(self._text, b"")
         except SourceError as error:
-            self._failure = error
-            piece = b""
+            self._fail(error)
+            return
         self._has_more = bool(piece)
         self._rest += piece
-        is_whole = not self._rest or self._rest.endswith(b"\n")
-        if not (self._has_more or self._failure or is_whole):
+        if not piece and self._rest and not self._rest.endswith(b"\n"):
             self._rest += b"\n"
+
+    def _fail(self, error: SourceError) -> None:
+        self._failure = error
+        self._has_more = False
 
 
 def _last_boundary(data: bytes) -> int:

@@ -91,16 +91,17 @@ class CsvFile:
             SourceError: The file cannot be read to its end, see `csv_records`, `text`
                 and `streams`. What was given before is sound.
         """
-        parser = BlockParser(self.columns, self.dialect.delimiter, self.path)
+        limits = self._text.limits
+        parser = BlockParser(
+            self.columns, self.dialect.delimiter, self.path, limits.block_bytes
+        )
         row_no = 1
         sound: set[tuple[int, int]] = set()
         with ThreadPoolExecutor(_N_AHEAD) as pool:
             for block, parsed in self._ahead(pool, parser):
                 if parsed.rows is None:
                     sound.add((block.offset, len(block.data)))
-                yield from cut_slices(
-                    parsed, source_no, row_no, self._text.limits.slice_rows
-                )
+                yield from cut_slices(parsed, source_no, row_no, limits.slice_rows)
                 row_no += parsed.n_rows
         self._sound = frozenset(sound)
 
