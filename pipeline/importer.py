@@ -94,6 +94,7 @@ class RunReport:
     source: Source
     mapping: Mapping
     plan: TransformPlan
+    limits: BatchLimits
     check: CheckResult
     counts: RowCounts
     files: RunFiles
@@ -340,6 +341,7 @@ def _report(line: _Line, check: CheckResult, files: RunFiles) -> RunReport:
         source=line.source,
         mapping=line.mapping,
         plan=line.plan,
+        limits=line.limits,
         check=check,
         counts=files.counts,
         files=files,

@@ -36,10 +36,14 @@ job_option = click.option(
     "-c", "--config", "config", metavar="JOB", help="Job file, YAML or TOML."
 )
 work_dir_option = click.option(
-    "--work-dir", metavar="DIR", help="Journal and run files. [default: .crm-pipeline]"
+    "--work-dir",
+    metavar="DIR",
+    help="Journal and run files; beside the job, or here, when not given.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Summary as JSON on stdout."
 )
 talk_options = _stacked(
-    click.option("--json", "as_json", is_flag=True, help="Summary as JSON on stdout."),
     click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr."),
     click.option("--quiet", is_flag=True, help="No progress, no talk."),
 )
@@ -52,7 +56,12 @@ remote_options = _stacked(
     ),
 )
 source_options = _stacked(
-    click.option("--format", "format_", type=click.Choice(["csv", "parquet", "jsonl"])),
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["csv", "parquet", "jsonl"]),
+        help="Of the source; its content decides when not given.",
+    ),
     click.option("--encoding", help="Of the source; UTF-8 when not given."),
     click.option("--delimiter", help="Of CSV; found when not given."),
 )
@@ -98,7 +107,7 @@ class Talk:
             click.echo(text, err=True)
 
 
-def talk_of(*, as_json: bool, verbose: bool, quiet: bool) -> Talk:
+def talk_of(*, verbose: bool, quiet: bool, as_json: bool = False) -> Talk:
     """Set up logging and progress as the flags ask."""
     set_up_logging(verbose=verbose)
     return Talk(as_json, quiet, NO_PROGRESS if quiet else Bars())

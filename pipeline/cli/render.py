@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 import textwrap
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -113,8 +114,9 @@ def _sent_lines(report: RunReport) -> list[str]:
     if done is None:
         return []
     retried = f" ({done.n_retried:,} repeated)" if done.n_retried else ""
+    requests = _counted(done.n_requests, "request")
     return [
-        f"{done.n_requests:,} requests{retried}, {_size(done.bytes_sent)} sent",
+        f"{requests}{retried}, {_size(done.bytes_sent)} sent",
         "accepted: taken into the API's queue; whether it was applied is not read back",
     ]
 
@@ -127,10 +129,12 @@ def _reason_lines(report: RunReport) -> list[str]:
         lines.append(f"{n:>7,}  {code}: {ROW_CODES.get(code, '')}")
         lines.append(f"         {_places(report, code)}")
     if codes[SHOWN_REASONS:]:
-        rest = ", ".join(f"{n:,} {code}" for code, n in codes[SHOWN_REASONS:])
-        lines += textwrap.wrap(
+        # A no-break space keeps a number and its code on one line.
+        rest = ", ".join(f"{n:,}\u00a0{code}" for code, n in codes[SHOWN_REASONS:])
+        wrapped = textwrap.wrap(
             rest, 78, initial_indent="         ", subsequent_indent="         "
         )
+        lines += [line.replace("\u00a0", " ") for line in wrapped]
     return lines
 
 
@@ -203,15 +207,20 @@ def _repair_lines(report: RunReport) -> list[str]:
 
 def forecast_line(report: RunReport) -> str:
     """Return what sending would take."""
-    n_rows = report.counts.planned
-    n_bytes = n_rows * (report.check.mean_row_bytes + 1)
-    per_request = 950_000 / max(report.check.mean_row_bytes + 1, 1)
-    n_requests = max(1, round(n_rows / min(1000, per_request))) if n_rows else 0
+    n_rows, row_bytes = report.counts.planned, report.check.mean_row_bytes + 1
+    limits = report.limits
+    rows_a_request = min(limits.max_rows, limits.max_bytes / row_bytes)
+    n_requests = ceil(n_rows / rows_a_request)
     minutes = n_requests / FORECAST_REQUESTS_PER_S / 60
+    time = f"{minutes:,.0f} minutes" if minutes >= 1 else "under a minute"
     return (
-        f"forecast: about {n_requests:,} requests, {_size(n_bytes)}, "
-        f"{minutes:,.1f} minutes at {FORECAST_REQUESTS_PER_S:g} requests/s"
+        f"forecast: {_counted(n_requests, 'request')}, {_size(n_rows * row_bytes)}, "
+        f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
     )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _size(n_bytes: float) -> str:

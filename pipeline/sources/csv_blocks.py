@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MAX_PROVABLE_COLUMNS = 1000
 # A damaged block is looked through in windows of 512 KiB. From a damaged record on,
 # 16 KiB are split before looking for sound records again.
-_WINDOWS_PER_BLOCK = 16
+_WINDOWS_PER_BLOCK = 8
 _STEPS_PER_BLOCK = 256
 
 

@@ -14,6 +14,7 @@ them; null like a key that is absent; a list or object as compact JSON. The obje
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -165,13 +166,7 @@ def first_object(line: bytes) -> bool:
 
 def _row(line: bytes) -> _Row | _Fault:
     try:
-        value = json.loads(
-            line,
-            object_pairs_hook=_object,
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=_no_constant,
-        )
+        value = _DECODER.decode(line.decode())
         if not isinstance(value, dict):
             return "ROW_JSON", "The line is not a JSON object."
         row = _flat(value)
@@ -181,6 +176,8 @@ def _row(line: bytes) -> _Row | _Fault:
         return "ROW_JSON", f"The line is not JSON: a fault at character {error.pos}."
     except RecursionError:
         return "ROW_JSON", "The line is not usable JSON: it is nested too deeply."
+    if b"\\u" not in line and len(line) <= MAX_CELL_BYTES:
+        return row  # then no value is too long, and none is half a character
     return _measured(row)
 
 
@@ -212,34 +209,34 @@ def _no_constant(_: str) -> object:
 def _flat(value: dict[str, object]) -> _Row:
     row: _Row = {}
     for key, item in value.items():
-        if key in OPENED and isinstance(item, dict):
-            inner = {f"{key}.{name}": _text(part) for name, part in item.items()}
-        elif key in OPENED and item is None:
-            inner = {}
+        if type(item) is str:
+            row[key] = item
+        elif key in OPENED and (item is None or isinstance(item, dict)):
+            for name, part in (item or {}).items():
+                path = f"{key}.{name}"
+                if path in row or path in value:
+                    raise _NotARowError("A key is given twice, once with a dot.")
+                row[path] = _text(part)
         else:
-            inner = {key: _text(item)}
-        if inner.keys() & row.keys():
-            raise _NotARowError("A key is given twice, with a dot and as an object.")
-        row.update(inner)
-    _check_names(row)
+            row[key] = _text(item)
+    if fault := _names_fault(tuple(row)):
+        raise _NotARowError(fault)
     return row
 
 
-def _check_names(row: _Row) -> None:
-    for name in row:
-        if not name.strip():
-            raise _NotARowError("A key is blank.")
-        if not name.isascii():
-            try:
-                name.encode()
-            except UnicodeEncodeError:
-                raise _NotARowError("A key holds half a character.") from None
+@lru_cache(maxsize=1024)
+def _names_fault(names: tuple[str, ...]) -> str:
+    if not all(map(str.strip, names)):
+        return "A key is blank."
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return "A key holds half a character."
+    return ""
 
 
 def _text(value: object) -> str | None:
-    if value is None or type(value) is str:
-        return value
-    return _compact(value)
+    return value if value is None or type(value) is str else _compact(value)
 
 
 def _compact(value: object) -> str:
@@ -252,3 +249,11 @@ def _compact(value: object) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_compact, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_Number,
+    parse_float=_Number,
+    parse_constant=_no_constant,
+)

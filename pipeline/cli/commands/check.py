@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.options import (
     job_option,
+    json_option,
     row_options,
     source_options,
     talk_options,
@@ -23,6 +24,7 @@ from pipeline.cli.running import run
 @source_options
 @row_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
+@json_option
 @talk_options
 def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """

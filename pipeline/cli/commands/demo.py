@@ -51,9 +51,7 @@ def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
 
     Needs neither network nor credentials; run it in the project's folder.
     """
-    talk = talk_of(
-        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
-    )
+    talk = talk_of(verbose=flags["verbose"], quiet=flags["quiet"])
     if not Path(JOB).is_file():
         raise SourceMissingError(
             f"the demo needs {JOB} and sample_data/; run it in the project's folder"

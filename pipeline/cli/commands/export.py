@@ -13,6 +13,7 @@ from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     found_job,
     job_option,
+    json_option,
     remote_options,
     talk_of,
     talk_options,
@@ -32,6 +33,7 @@ from pipeline.config import remote_settings
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @remote_options
 @click.option("--summary", metavar="FILE", help="Write the summary there.")
+@json_option
 @talk_options
 def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     """

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.options import (
     job_option,
+    json_option,
     remote_options,
     row_options,
     source_options,
@@ -30,6 +31,7 @@ from pipeline.cli.running import run
 @click.option("--rate", type=float, help="Requests a second at most.")
 @remote_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
+@json_option
 @talk_options
 def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """

@@ -32,9 +32,7 @@ def command(source: str, output: str | None, *, overwrite: bool, **flags: Any) -
 
     The workspace is pinned when credentials are set; nothing is sent.
     """
-    talk = talk_of(
-        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
-    )
+    talk = talk_of(verbose=flags["verbose"], quiet=flags["quiet"])
     settings = SourceSettings(
         path=str(Path(source).resolve()),
         format=flags["format_"],

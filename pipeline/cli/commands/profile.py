@@ -19,7 +19,7 @@ from pipeline import (
     update_profile,
 )
 from pipeline.cli.exit_codes import OK, PARTIAL
-from pipeline.cli.options import remote_options, talk_options
+from pipeline.cli.options import json_option, remote_options, talk_options
 from pipeline.cli.render import show_json, workspace_line
 from pipeline.config import remote_settings
 from pipeline.errors import SettingsError
@@ -43,7 +43,18 @@ def command() -> None:
 
 
 def _identified(function: Callable[..., int]) -> Callable[..., int]:
-    for name in reversed(_IDENTIFIERS):
+    return _with_options(function, tuple(_IDENTIFIERS))
+
+
+def _creatable(function: Callable[..., int]) -> Callable[..., int]:
+    """Offer all but the clientId, which the CRM gives."""
+    return _with_options(function, tuple(_IDENTIFIERS)[:-1])
+
+
+def _with_options(
+    function: Callable[..., int], names: tuple[str, ...]
+) -> Callable[..., int]:
+    for name in reversed(names):
         option = click.option(f"--{name.replace('_', '-')}", name, metavar="VALUE")
         function = option(function)
     return function
@@ -74,15 +85,16 @@ def get(**flags: Any) -> int:  # noqa: ANN401
 
 
 @command.command("create")
-@_identified
+@_creatable
 @_written
 @remote_options
+@json_option
 @talk_options
 def create(sets: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """Create a profile, or update the one its identifiers name."""
-    if flags["client_id"]:
-        raise SettingsError("a clientId is given by the CRM; it cannot be created")
-    named = {field: flags[name] for name, field in _IDENTIFIERS.items() if flags[name]}
+    named = {
+        field: flags[name] for name, field in _IDENTIFIERS.items() if flags.get(name)
+    }
     fields = {**named, **_fields(sets)}
     return _end(
         asyncio.run(create_profile(_connector(flags), fields, _pin(flags))), flags
@@ -95,6 +107,7 @@ def create(sets: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
 @click.option("--unset", multiple=True, metavar="FIELD", help="Erase a field.")
 @click.option("--yes", is_flag=True, help="Also when found by a phone others share.")
 @remote_options
+@json_option
 @talk_options
 def update(sets: tuple[str, ...], unset: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """Change fields of one profile."""
@@ -115,6 +128,7 @@ def update(sets: tuple[str, ...], unset: tuple[str, ...], **flags: Any) -> int: 
 @_identified
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @remote_options
+@json_option
 @talk_options
 def delete(**flags: Any) -> int:  # noqa: ANN401
     """Delete one profile; this cannot be undone."""
@@ -187,6 +201,6 @@ def _end(reply: ProfileReply, flags: dict[str, Any]) -> int:
         click.echo(workspace_line(reply.workspace), err=True)
         where = f" (clientId {reply.client_id})" if reply.client_id else ""
         click.echo(words[reply.state] + where, err=True)
-    if flags["as_json"]:
+    if flags.get("as_json"):
         show_json({"state": reply.state, "clientId": reply.client_id})
     return OK if reply.state == "accepted" else PARTIAL
