@@ -133,7 +133,7 @@ class Source:
         if [str(path) for path in self.files] != [known.path for known in then]:
             raise SourceChangedError(
                 f"The source has {len(self.files)} files now and had {len(then)}, or "
-                "their names differ. Pass the same files, or start anew with --fresh."
+                "their names differ. Pass the same files, or run the command anew."
             )
         for path, known in zip(self.files, then, strict=True):
             if _size_and_time(path) == (known.size_bytes, known.mtime_ns):
@@ -141,7 +141,7 @@ class Source:
             if sha256_of(path) != known.sha256:
                 raise SourceChangedError(
                     f"{path} is not the file that was checked. "
-                    "Bring that file back, or start anew with --fresh."
+                    "Bring that file back, or run the command anew."
                 )
 
 

@@ -108,6 +108,7 @@ REFUSED_EMAILS = [
     "\U0001d482@example.com",
     "an\x1cna@example.com",
     "\x1canna@example.com",
+    "anna@" + "\u00fc" * 254 + ".example",
 ]
 
 

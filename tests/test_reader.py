@@ -346,7 +346,7 @@ def test_a_touched_file_is_unchanged_and_another_one_is_not(tmp_path: Path) -> N
     path.write_text(GOOD.replace("Ala", "Ela"))
     with pytest.raises(SourceChangedError, match="not the file that was checked"):
         source.check_unchanged(then)
-    with pytest.raises(SourceChangedError, match="--fresh"):
+    with pytest.raises(SourceChangedError, match="run the command anew"):
         source.check_unchanged([*then, *then])
     path.unlink()
     with pytest.raises(SourceMissingError):
