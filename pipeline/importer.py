@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.addresses import check_base_url
 from pipeline.checker import CheckResult, CheckRules, check_source
 from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
@@ -133,6 +134,8 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         LockedError: Another run holds the work folder.
         SourceChangedError: The source is not the one that was checked.
     """
+    if connector is not None:
+        check_base_url(connector.remote.base_url)  # before an hour of reading
     make_private_dir(request.work_dir)
     (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
     with lock_folder(request.work_dir):
