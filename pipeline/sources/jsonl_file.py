@@ -3,7 +3,7 @@ A JSONL file as slices: one object a line, every value kept as text.
 
 Exactness comes before speed: numbers keep their digits (`1.0`, integers beyond 2^53),
 so every line goes through the standard library's parser with numbers left as text, and
-a key that is given twice is a fault, not a silent choice. About 100,000 lines a second,
+a key that is given twice is a fault, not a silent choice. About 64,000 lines a second,
 and one pass more than other files need, because only the last line tells all keys.
 
 What a line gives to a column: text as it is; numbers, true and false as JSON writes
