@@ -6,7 +6,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 TOOL   := $(VENV)/.tool-installed
 DEV    := $(VENV)/.dev-installed
 
-.PHONY: help demo test test-all lint type fmt cov check bench bench-quick sandbox docs lock clean
+.PHONY: help demo test test-slow test-all lint type fmt cov check bench bench-quick sandbox docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ demo: $(TOOL) ## 5,000 messy customers through check, import, read back and expo
 
 test: $(DEV) ## the tests, in under three minutes
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(DEV) ## the tests that `make test` leaves out
+	@$(BIN)/python -m pytest -q -m slow
 
 test-all: $(DEV) ## all tests, slow ones too
 	@$(BIN)/python -m pytest -q -n 2

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import polars_hash as plh
 
-from pipeline.records import ROW_KEY, State
+from pipeline.records import ROW_KEY, ROWS_A_FILE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 LINKING: Final = ("customId", "email", "uuid", "clientId")
 PHONE_ALONE: Final = len(LINKING)
 PHONE_BESIDE: Final = len(LINKING) + 1
-# 24 bits for the file, 40 for the row: 16 million files of a trillion rows.
-_FILE_SHIFT: Final = 2**40
 GROUPS_IN_BUCKET: Final = 50_000
 
 ENTRIES_SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -51,15 +49,15 @@ FATES_SCHEMA: Final[dict[str, pl.DataType]] = {
 def packed_row() -> pl.Expr:
     """Return source_no and row_no as one number that sorts in file order."""
     source_no = pl.col("source_no").cast(pl.UInt64)
-    return (source_no * _FILE_SHIFT + pl.col("row_no")).alias("row")
+    return (source_no * ROWS_A_FILE + pl.col("row_no")).alias("row")
 
 
 def unpacked_row(column: str = "row") -> tuple[pl.Expr, pl.Expr]:
     """Return the two columns that `packed_row` joined."""
     packed = pl.col(column)
     return (
-        (packed // _FILE_SHIFT).cast(pl.UInt32).alias("source_no"),
-        (packed % _FILE_SHIFT).alias("row_no"),
+        (packed // ROWS_A_FILE).cast(pl.UInt32).alias("source_no"),
+        (packed % ROWS_A_FILE).alias("row_no"),
     )
 
 

@@ -112,7 +112,7 @@ class Assembly:
     """
     Gives the outcome of every row, a chunk of rows at a time.
 
-    Cost: the exceptions, 40 bytes a batch, and one chunk.
+    Cost: memory of the exceptions, of a line a batch, and of one chunk.
     """
 
     def __init__(self, evidence: Evidence) -> None:

@@ -16,6 +16,8 @@ import polars as pl
 SOURCE_NO = "source_no"
 ROW_NO = "row_no"
 ROW_KEY = (SOURCE_NO, ROW_NO)
+# A row as one number: 24 bits for the file, 40 for the row in it.
+ROWS_A_FILE = 2**40
 
 BLOCKED_SCHEMA: dict[str, pl.DataType] = {
     "source_no": pl.UInt32(),
@@ -134,7 +136,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class RowRef:
-    """A row by its file and its number; compares in file order."""
+    """A row by its file and its number."""
 
     source_no: int
     row_no: int

@@ -201,7 +201,7 @@ class Job(_Section):
 
     Attributes:
         name: Names the dataset together with the workspace.
-        work_dir: Journal, key and run folders; relative to the job file.
+        work_dir: Journal and run folders; relative to the job file.
         verify: How much is read back after an import.
     """
 

@@ -129,7 +129,7 @@ def _read_fields(frame: pl.DataFrame, plan: TransformPlan) -> list[_Cells]:
     given = frame.lazy().select(
         reading.given.alias(reading.rule.name) for reading in plan.readings
     )
-    columns = pl.collect_all([given])[0]
+    columns = given.collect()
     cells = []
     for reading in plan.readings:
         series = columns[reading.rule.name]

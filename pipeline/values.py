@@ -356,7 +356,7 @@ def _number(decimal: str) -> pl.Expr:
     return pl.when(number.is_finite() & is_normal & is_exact).then(number)
 
 
-# At most 15 digits in plain form: 40 ns a cell against 600.
+# At most 15 digits in plain form: 58 ns a cell against 660, measured.
 _PLAIN_NUMBER: Final = Shortcut(
     GIVEN.str.contains(r"^-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?$"),
     GIVEN.cast(pl.Float64, strict=False),

@@ -138,10 +138,10 @@ def job_of(
     )
     if not paths:
         raise SettingsError("name a source: a file, a folder or a glob")
-    _put(told, "source", path=paths)
     _put(
         told,
         "source",
+        path=paths,
         format=flags.get("format_"),
         encoding=flags.get("encoding"),
         delimiter=flags.get("delimiter"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.contract import IDENTIFIERS, ROW_CODES
+from pipeline.records import ROWS_A_FILE
 
 if TYPE_CHECKING:
     from pipeline import ExportReport, RunReport, Workspace
@@ -168,7 +169,7 @@ def _places(report: RunReport, code: str) -> str:
     files = report.source.files
     shown = []
     for row in rows.head(SHOWN_ROWS).to_list():
-        source_no, row_no = divmod(row, 2**40)
+        source_no, row_no = divmod(row, ROWS_A_FILE)
         name = f"{files[source_no].name} " if len(files) > 1 else ""
         line = f" (line {lines[row]})" if row in lines else ""
         shown.append(f"{name}row {row_no}{line}")
@@ -179,7 +180,7 @@ def _places(report: RunReport, code: str) -> str:
 def _unreadable_lines(report: RunReport) -> dict[int, int]:
     columns = ("source_no", "row_no", "line_no")
     return {
-        source_no * 2**40 + row_no: line_no
+        source_no * ROWS_A_FILE + row_no: line_no
         for source_no, row_no, line_no in report.check.unreadable.select(
             columns
         ).iter_rows()
