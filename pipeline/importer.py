@@ -61,6 +61,8 @@ class ImportRequest:
         job: With every flag already in it; its source has a path.
         work_dir: Journal and run folders.
         is_dry_run: Pass 1 only.
+        max_store_bytes: Of clean rows kept on disk between the passes; beyond it the
+            source is read and normalised twice.
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace before the first write.
@@ -70,6 +72,7 @@ class ImportRequest:
     job: Job
     work_dir: Path
     is_dry_run: bool = False
+    max_store_bytes: int = MAX_STORE_BYTES
     command: str = "import"
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
@@ -142,7 +145,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         remove_leftovers(request.work_dir / "runs")
         line = _open_line(request)
         is_dry_run = request.is_dry_run or connector is None
-        max_bytes = 0 if is_dry_run else MAX_STORE_BYTES
+        max_bytes = 0 if is_dry_run else request.max_store_bytes
         with SliceStore(line.folder / "clean", max_bytes=max_bytes) as store:
             check = _pass_1(line, store)
             if connector is None or is_dry_run:

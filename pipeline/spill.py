@@ -109,8 +109,10 @@ class SliceStore:
     The clean rows of pass 1, kept for pass 2, so that one normalisation serves both.
 
     Beyond *max_bytes* it gives up and removes what it has; pass 2 then reads the source
-    again, as it does after a crash. Use as a context manager; leaving it removes the
-    folder.
+    again. Use as a context manager; leaving it removes the folder.
+
+    Args:
+        max_bytes: Of the files; 0 keeps nothing at all.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_STORE_BYTES) -> None:
@@ -118,7 +120,7 @@ class SliceStore:
         self._max_bytes = max_bytes
         self._n_bytes = 0
         self._paths: list[Path] = []
-        self.is_complete = True
+        self.is_complete = max_bytes > 0
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,8 @@
 """Whatever the service does, the CRM ends as on a calm day, or the rows are pending."""
 
 import asyncio
+import hashlib
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +32,7 @@ from pipeline.sandbox.weather import parse_weather
 from sandbox_driver import FakeTime
 
 N_ROWS = 3_000
+BATCH_ROWS = 50
 
 
 @dataclass
@@ -88,14 +91,17 @@ def source_file(folder: Path, n_rows: int = N_ROWS) -> Path:
     return path
 
 
-async def imported(folder: Path, connector: Connector, **delivery: Any) -> RunReport:
+async def imported(
+    folder: Path, connector: Connector, max_store_bytes: int = 2**30, **delivery: Any
+) -> RunReport:
     job = Job.model_validate(
         {
             "source": {"path": str(source_file(folder))},
-            "delivery": {"max_rows": 50, **delivery},
+            "delivery": {"max_rows": BATCH_ROWS, **delivery},
         }
     )
-    return await run_import(ImportRequest(job, folder / "work"), connector)
+    request = ImportRequest(job, folder / "work", max_store_bytes=max_store_bytes)
+    return await run_import(request, connector)
 
 
 def crm_of(sandbox: Sandbox) -> dict[str, Any]:
@@ -104,6 +110,24 @@ def crm_of(sandbox: Sandbox) -> dict[str, Any]:
 
 
 CALM = {f"C{n}": (f"p{n}@example.com", f"Ewa {n}") for n in range(N_ROWS)}
+
+
+def expected_bodies() -> str:
+    """The digest of all digests, of bodies written the plain way."""
+    rows = [
+        {"email": f"p{n}@example.com", "customId": f"C{n}", "firstName": f"Ewa {n}"}
+        for n in range(N_ROWS)
+    ]
+    digests = [
+        hashlib.sha256(
+            json.dumps(rows[i : i + BATCH_ROWS], separators=(",", ":")).encode()
+        ).hexdigest()
+        for i in range(0, N_ROWS, BATCH_ROWS)
+    ]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+BODIES = expected_bodies()
 
 
 @pytest.mark.anyio
@@ -177,3 +201,34 @@ async def test_a_service_that_never_speaks_is_told_before_anything_is_sent(
             await imported(tmp_path, connector)
 
         assert sandbox.store.batches() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("max_store_bytes", [0, 1, 2**30])
+async def test_kept_or_read_again_the_same_bodies_go_out(
+    tmp_path: Path, max_store_bytes: int
+) -> None:
+    async with under("calm") as (sandbox, connector):
+        report = await imported(tmp_path, connector, max_store_bytes, concurrency=1)
+
+        assert report.counts.accepted == N_ROWS
+        assert crm_of(sandbox) == CALM
+        digests = [batch.digest for batch in sandbox.store.batches()]
+        assert hashlib.sha256("".join(digests).encode()).hexdigest() == BODIES
+        assert {path.name for path in report.folder.iterdir()} == {"outcomes.parquet"}
+
+
+@pytest.mark.anyio
+async def test_what_a_crash_left_on_disk_is_removed_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / "work" / "runs" / "20260101-000000-dead"
+    for name in ("clean", "digests", "held"):
+        (left / name).mkdir(parents=True)
+        (left / name / "000000.ipc").write_text("somebody@example.com")
+    (left / "outcomes.parquet").write_text("kept")
+
+    async with under("calm") as (_, connector):
+        await imported(tmp_path, connector)
+
+    assert [path.name for path in left.iterdir()] == ["outcomes.parquet"]
