@@ -17,7 +17,7 @@ from pipeline.encoder import encode
 from pipeline.identity import decide, identifier_entries, packed_row
 from pipeline.lookahead import map_ahead
 from pipeline.outcomes import EXCEPTIONS_SCHEMA, Evidence
-from pipeline.records import BLOCKED_SCHEMA, State
+from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, State
 from pipeline.spill import Spill, by_digest
 from pipeline.transform import transform
 
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.reader import Source
-    from pipeline.records import Fingerprint, Slice, Transformed
+    from pipeline.records import Encoded, Fingerprint, Slice, Transformed
     from pipeline.settings import Duplicates
     from pipeline.spill import SliceStore
     from pipeline.transform import TransformPlan
-
-# An escape makes six bytes of one; keys and brackets take the rest.
-_GROWTH: Final = 6
-_SAMPLE_ROWS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class CheckResult:
         fates: See `identity.decide`.
         line_nos: row, line_no of faulty rows, where the source has lines.
         exceptions: See `outcomes.Evidence`.
-        mean_row_bytes: Of a row as JSON, from a sample of the first rows.
+        mean_row_bytes: Of a clean row as JSON.
         fingerprints: Of the files that were read.
     """
 
@@ -112,7 +108,7 @@ class _Findings:
     unreadable: list[pl.DataFrame] = field(default_factory=list)
     empty: list[pl.DataFrame] = field(default_factory=list)
     line_nos: list[pl.DataFrame] = field(default_factory=list)
-    sample: pl.Series | None = None
+    n_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +117,9 @@ class _Examined:
 
     piece: Slice
     result: Transformed
+    encoded: Encoded
     entries: pl.DataFrame
     too_large: pl.DataFrame
-    sample: pl.Series
 
 
 def check_source(
@@ -140,7 +136,7 @@ def check_source(
 
     Args:
         folder: For digests that do not fit into memory; removed at the end.
-        store: Keeps the clean rows for pass 2, as far as it takes them.
+        store: Keeps the encoded rows for pass 2, as far as it takes them.
         on_rows: Told how many rows went by.
 
     Raises:
@@ -158,7 +154,7 @@ def check_source(
         for examined in map_ahead(examine, source.slices()):
             _gather(found, examined)
             spill.add(by_digest(examined.entries))
-            store.add(examined.result.clean)
+            store.add(examined.encoded.frame)
             on_rows(examined.piece.n_rows)
         fates, shared = decide(spill.buckets, rules.duplicates)
     faults = _joined(found.faults, BLOCKED_SCHEMA)
@@ -174,9 +170,7 @@ def check_source(
         fates=fates,
         line_nos=_joined(found.line_nos, _LINES),
         exceptions=_exceptions(found, faults, unreadable, fates),
-        mean_row_bytes=float(found.sample.mean() or 0.0)  # type: ignore[arg-type]
-        if found.sample is not None
-        else 0.0,
+        mean_row_bytes=found.n_bytes / max(1, found.n_clean),
         fingerprints=source.fingerprints(),
     )
 
@@ -194,50 +188,14 @@ _UNREADABLE: Final[dict[str, pl.DataType]] = {
 
 def _examine(piece: Slice, plan: TransformPlan, rules: CheckRules) -> _Examined:
     result = transform(piece, plan)
-    n_sample = _SAMPLE_ROWS if piece.first_row_no == 1 else 0
-    sample = encode(result.clean.head(n_sample), raw=plan.raw).frame["n_bytes"]
-    too_large = _too_large(result.clean, plan, rules.max_row_bytes)
     clean = result.clean
+    encoded = encode(clean, raw=plan.raw, plain=plan.plain)
+    is_large = pl.col("n_bytes") > rules.max_row_bytes
+    too_large = encoded.frame.filter(is_large).select(ROW_KEY)
     if too_large.height:
         clean = clean.join(too_large, on="row_no", how="anti", maintain_order="left")
     entries = identifier_entries(clean, plan.identifiers, rules.key)
-    return _Examined(piece, result, entries, too_large, sample)
-
-
-def _too_large(
-    clean: pl.DataFrame, plan: TransformPlan, max_row_bytes: int
-) -> pl.DataFrame:
-    """Return source_no, row_no of rows that cannot be sent; few are ever encoded."""
-    keys = clean.select("source_no", "row_no")
-    suspects = clean
-    if all(_is_measurable(dtype) for dtype in clean.schema.values()):
-        sizes = [_text_bytes(name, dtype) for name, dtype in clean.schema.items()]
-        # One look at the longest cells spares the sum by rows, nearly always.
-        longest = clean.select(size.max().fill_null(0) for size in sizes)
-        if longest.sum_horizontal().sum() * _GROWTH <= max_row_bytes // 2:
-            return keys.clear()
-        size = pl.sum_horizontal(sizes) * _GROWTH
-        suspects = clean.filter(size > max_row_bytes // 2)
-    if suspects.is_empty():
-        return keys.clear()
-    encoded = encode(suspects, raw=plan.raw).frame
-    return encoded.filter(pl.col("n_bytes") > max_row_bytes).select(keys.columns)
-
-
-def _is_measurable(dtype: pl.DataType) -> bool:
-    return not dtype.is_nested() or dtype == pl.List(pl.String)
-
-
-def _text_bytes(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Return the bytes of the text in a cell; numbers and the like count as none."""
-    column = pl.col(name)
-    if dtype == pl.String():
-        size = column.str.len_bytes()
-    elif dtype == pl.List(pl.String):
-        size = column.list.join('","').str.len_bytes()
-    else:
-        size = pl.lit(0, dtype=pl.UInt32)
-    return size.alias(name)
+    return _Examined(piece, result, encoded, entries, too_large)
 
 
 def _gather(found: _Findings, examined: _Examined) -> None:
@@ -246,8 +204,7 @@ def _gather(found: _Findings, examined: _Examined) -> None:
     found.n_rows[piece.source_no] += piece.n_rows
     found.n_clean += result.clean.height
     found.repairs.update(result.repairs)
-    if found.sample is None and len(examined.sample):
-        found.sample = examined.sample
+    found.n_bytes += int(examined.encoded.frame["n_bytes"].sum())
     if len(piece.empty):
         found.empty.append(pl.DataFrame({"row_no": piece.empty}).with_columns(number))
     if piece.unreadable.height:

@@ -93,13 +93,20 @@ def claim_emails(cells: pl.Series, *, keep_case: bool) -> pl.Series:
 
     Proven is an ASCII address that the API's pattern and character rules accept.
     """
-    claimed = only_where(cells, _is_plain(cells))
+    claimed = only_where(cells, cells.str.contains(_NORMAL))
     rows = unsettled_rows(cells, claimed)
-    if not rows.is_empty():
-        unpadded = unpad_cells(cells.gather(rows))
-        plain = _is_plain(unpadded)
-        claimed = fill_rows(claimed, rows.filter(plain), unpadded.filter(plain))
-    return claimed if keep_case else claimed.str.to_lowercase()
+    if rows.is_empty():
+        return claimed
+    unpadded = unpad_cells(cells.gather(rows))
+    plain = _is_plain(unpadded)
+    found = unpadded.filter(plain)
+    if not keep_case:
+        found = found.str.to_lowercase()
+    return fill_rows(claimed, rows.filter(plain), found)
+
+
+# Most addresses: in their normal form already, and a subset of the API's pattern.
+_NORMAL: Final = r"^[a-z0-9_%+\-]+(?:\.[a-z0-9_%+\-]+)*@(?:[a-z0-9\-]+\.)+[a-z]{2,}$"
 
 
 def _is_plain(cells: pl.Series) -> pl.Series:

@@ -156,14 +156,13 @@ def _plain_digits(cells: pl.Series) -> pl.Series:
 
 
 def _is_proven(digits: pl.Series, patterns: NumberPatterns) -> pl.Series:
-    proven = digits.str.contains(patterns.valid)
-    if not proven.any():
+    proven = digits.str.contains(patterns.valid).fill_null(value=False)
+    rows = proven.arg_true()
+    if rows.is_empty():
         return proven
-    return (
-        proven
-        & digits.str.contains(patterns.general)
-        & ~digits.str.contains(patterns.trap)
-    )
+    found = digits.gather(rows)
+    is_sure = found.str.contains(patterns.general) & ~found.str.contains(patterns.trap)
+    return proven if is_sure.all() else proven.scatter(rows, is_sure)
 
 
 def _claim_national(digits: pl.Series, rule: NationalRule) -> pl.Series:

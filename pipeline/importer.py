@@ -25,8 +25,9 @@ from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
 from pipeline.errors import InvariantError, PipelineError, SettingsError
 from pipeline.files import make_private_dir
+from pipeline.folding import fold
 from pipeline.identifiers import IdentifierChecks
-from pipeline.identity import fold, packed_row
+from pipeline.identity import packed_row
 from pipeline.journal import JOURNAL_NAME, Journal, lock_folder
 from pipeline.journal_tables import Run
 from pipeline.lookahead import map_ahead
@@ -34,7 +35,7 @@ from pipeline.mapping import resolve_mapping
 from pipeline.outcomes import Evidence, RowCounts
 from pipeline.progress import NO_PROGRESS
 from pipeline.reader import open_source
-from pipeline.records import FOLDED_LANE, Encoded, State
+from pipeline.records import Encoded, State
 from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import MAX_STORE_BYTES, SliceStore, Spill, remove_leftovers
 from pipeline.transform import plan_transform, transform
@@ -61,8 +62,8 @@ class ImportRequest:
         job: With every flag already in it; its source has a path.
         work_dir: Journal and run folders.
         is_dry_run: Pass 1 only.
-        max_store_bytes: Of clean rows kept on disk between the passes; beyond it the
-            source is read and normalised twice.
+        max_store_bytes: Of encoded rows kept on disk between the passes; beyond it
+            the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace before the first write.
@@ -251,10 +252,11 @@ def _encoded(
     """Give the main lane slice by slice, then the folded rows."""
     n_clean = 0
     with Spill(line.folder / "held", max_rows=HELD_ROWS) as held:
-        for n_rows, encoded, waiting in _encoded_slices(line, check, store):
-            n_clean += n_rows
+        for frame in _encoded_slices(line, store):
+            n_clean += frame.height
+            alone, waiting = _sorted_out(frame, check)
             held.add(waiting)
-            yield encoded
+            yield Encoded(alone)
         if n_clean != check.n_clean:
             raise InvariantError(
                 f"pass 1 found {check.n_clean} clean rows, pass 2 {n_clean}"
@@ -263,51 +265,48 @@ def _encoded(
             yield _fold_bucket(waiting, line, late)
 
 
-def _encoded_slices(
-    line: _Line, check: CheckResult, store: SliceStore
-) -> Iterator[tuple[int, Encoded, pl.DataFrame]]:
-    def encoded(clean: pl.DataFrame) -> tuple[int, Encoded, pl.DataFrame]:
-        return _encode_slice(clean, line.plan, check)
-
+def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:
+    """Give the frames of all clean rows, encoded, as pass 1 kept or else read them."""
     if store.is_complete:
-        return map_ahead(encoded, store.frames())
+        return store.frames()
+    plan = line.plan
     return map_ahead(
-        lambda piece: encoded(transform(piece, line.plan).clean), line.source.slices()
+        lambda piece: (
+            encode(transform(piece, plan).clean, raw=plan.raw, plain=plan.plain).frame
+        ),
+        line.source.slices(),
     )
 
 
-def _encode_slice(
-    clean: pl.DataFrame, plan: TransformPlan, check: CheckResult
-) -> tuple[int, Encoded, pl.DataFrame]:
-    """Return the number of clean rows, those that go out, and those that wait."""
-    fates = check.fates.select("row", "survivor", "bucket")
-    keyed = clean.with_columns(packed_row())
+def _sorted_out(
+    frame: pl.DataFrame, check: CheckResult
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of a slice that go out by themselves, and those that wait."""
+    keyed = frame.with_columns(packed_row())
     # A lookup among few: the rows of this slice that do not go out by themselves.
-    low = keyed["row"].min()
-    high = keyed["row"].max()
-    nearby = pl.col("row").is_between(low, high)
+    nearby = pl.col("row").is_between(keyed["row"].min(), keyed["row"].max())
     exceptions = check.exceptions.filter(nearby).select("row")
+    fates = check.fates.select("row", "survivor", "bucket")
     groups = fates.filter(nearby & pl.col("bucket").is_not_null())
     waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
-    apart = pl.concat([exceptions, groups.select("row")])
-    alone = keyed.join(apart, on="row", how="anti", maintain_order="left").drop("row")
-    return clean.height, encode(alone, raw=plan.raw), waiting
+    apart = pl.concat([exceptions, groups.select("row")])["row"]
+    return frame.filter(~keyed["row"].is_in(apart.implode())), waiting
 
 
 def _fold_bucket(
     waiting: pl.DataFrame, line: _Line, late: list[pl.DataFrame]
 ) -> Encoded:
     """Fold the rows of a bucket; a profile that grew too large is blocked whole."""
-    encoded = encode(fold(waiting), raw=line.plan.raw, lane=FOLDED_LANE)
+    folded = fold(waiting)
     is_large = pl.col("n_bytes") > line.limits.max_row_bytes
-    large = encoded.frame.filter(is_large)
+    large = folded.frame.filter(is_large)
     if large.is_empty():
-        return encoded
+        return folded
     survivors = large.select(packed_row())["row"]
     late.append(
         waiting.filter(pl.col("survivor").is_in(survivors.implode())).select("row")
     )
-    return replace(encoded, frame=encoded.frame.filter(~is_large))
+    return replace(folded, frame=folded.frame.filter(~is_large))
 
 
 def _with_late(exceptions: pl.DataFrame, late: list[pl.DataFrame]) -> pl.DataFrame:

@@ -17,10 +17,10 @@ import polars as pl
 
 from pipeline.errors import InvariantError
 from pipeline.identity import packed_row, unpacked_row
-from pipeline.records import FOLDED_LANE, MAIN_LANE, BatchState, State
+from pipeline.records import FOLDED_LANE, MAIN_LANE, ROWS_A_FILE, BatchState, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.records import BatchOutcome, RowRange, RowRef
 
@@ -238,11 +238,7 @@ def _judged(outcome: BatchOutcome) -> tuple[str, str | None]:
 
 
 def _packed(ref: RowRef) -> int:
-    frame = pl.DataFrame(
-        {"source_no": [ref.source_no], "row_no": [ref.row_no]},
-        schema={"source_no": pl.UInt32, "row_no": pl.UInt64},
-    )
-    return int(frame.select(packed_row()).item())
+    return ref.source_no * ROWS_A_FILE + ref.row_no
 
 
 def _planned_frame(batches: Sequence[BatchOutcome]) -> pl.DataFrame:
@@ -286,14 +282,7 @@ def _override_frame(batches: Sequence[BatchOutcome]) -> pl.DataFrame:
     )
 
 
-def _members(ranges: Sequence[RowRange]) -> list[int]:
-    frame = pl.DataFrame(
-        [
-            (part.source_no, row_no)
-            for part in ranges
-            for row_no in range(part.first_row_no, part.last_row_no + 1)
-        ],
-        schema={"source_no": pl.UInt32, "row_no": pl.UInt64},
-        orient="row",
-    )
-    return frame.select(packed_row())["row"].to_list()
+def _members(ranges: Sequence[RowRange]) -> Iterator[int]:
+    for part in ranges:
+        base = part.source_no * ROWS_A_FILE
+        yield from range(base + part.first_row_no, base + part.last_row_no + 1)

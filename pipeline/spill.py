@@ -69,23 +69,27 @@ class Spill:
 
     def buckets(self) -> Iterator[pl.DataFrame]:
         """
-        Give the frames back, one per bucket in ascending order, without `bucket`.
+        Give the frames back, some whole buckets each, ascending, without `bucket`.
 
-        Can be called again. Memory: one bucket, or all of it while nothing is on disk;
-        then one frame holds everything.
+        While nothing is on disk one frame holds everything, in the order it came.
+        Can be called again. Memory: one large bucket, or half of what is held.
         """
         if not self._n_flushes:
             if self._held:
-                yield (
-                    pl.concat(self._held)
-                    .sort("bucket", maintain_order=True)
-                    .drop("bucket")
-                )
+                yield pl.concat(self._held).drop("bucket")
             return
         self._flush()
+        frames: list[pl.DataFrame] = []
+        n_rows = 0
         for bucket in sorted(self._buckets):
-            parts = sorted(self._folder.glob(f"{bucket:06d}-*.ipc"))
-            yield pl.concat([pl.read_ipc(part) for part in parts])
+            for path in sorted(self._folder.glob(f"{bucket:06d}-*.ipc")):
+                frames.append(pl.read_ipc(path))
+                n_rows += frames[-1].height
+            if 2 * n_rows >= self._max_rows:
+                yield pl.concat(frames)
+                frames, n_rows = [], 0
+        if frames:
+            yield pl.concat(frames)
 
     def _flush(self) -> None:
         if not self._held:
@@ -106,7 +110,7 @@ class Spill:
 
 class SliceStore:
     """
-    The clean rows of pass 1, kept for pass 2, so that one normalisation serves both.
+    The encoded rows of pass 1, kept for pass 2, so that one encoding serves both.
 
     Beyond *max_bytes* it gives up and removes what it has; pass 2 then reads the source
     again. Use as a context manager; leaving it removes the folder.
@@ -149,7 +153,8 @@ class SliceStore:
     def frames(self) -> Iterator[pl.DataFrame]:
         """Give the slices back in order; only while `is_complete`."""
         for path in self._paths:
-            yield pl.read_ipc(path)
+            # Not by its path: a mapped file counts as memory until it is unmapped.
+            yield pl.read_ipc(path.read_bytes())
 
     def _give_up(self) -> None:
         self.is_complete = False

@@ -13,6 +13,7 @@ import polars as pl
 
 from pipeline.contract import FieldKind
 from pipeline.errors import SettingsError
+from pipeline.json_cells import json_texts
 from pipeline.values import (
     GIVEN,
     UNREADABLE,
@@ -20,7 +21,6 @@ from pipeline.values import (
     Reading,
     birth_date,
     iso_text,
-    json_texts,
     local_moment,
     read_text,
     rfc3339,

@@ -8,9 +8,7 @@ is invalid. A blank cell is null and never invalid. Typed columns: `typed_values
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -24,10 +22,9 @@ from pipeline.contract import (
     FieldKind,
 )
 from pipeline.errors import SettingsError
+from pipeline.json_cells import json_texts, string_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pipeline.settings import ColumnMapping, FieldRule
 
 # ASCII white space and the no-break space: what spreadsheets leave around a value.
@@ -42,6 +39,8 @@ IDENTIFIER_KINDS: Final = frozenset(
     }
 )
 ISO_DATE: Final = "%Y-%m-%d"
+# No cell without one of them matches `FORBIDDEN_TEXT`.
+_ODD_CHARACTERS: Final = "\0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 # A double keeps 15 significant decimal digits, always (IEEE 754).
 _EXACT_DIGITS: Final = 15
 _NUMBER: Final = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
@@ -82,6 +81,8 @@ class Reading:
         code: Of an invalid cell; an expression of the same frame where it depends.
         raw: Whether the value is JSON text already.
         shortcut: For the cells that it holds for, instead of `value`.
+        suspects: Characters without any of which no cell is invalid; "" where that
+            cannot be said. Looking for them costs half of what `invalid` does.
     """
 
     rule: FieldRule
@@ -91,6 +92,7 @@ class Reading:
     code: str | pl.Expr = "VALUE"
     raw: bool = False
     shortcut: Shortcut | None = None
+    suspects: str = ""
 
 
 GIVEN = pl.col("given")
@@ -119,7 +121,9 @@ def read_text(  # noqa: PLR0911 - one line a kind
         return _through_values(rule, given)
     match rule.kind:
         case FieldKind.BIRTH_DATE:
-            return birth_date(rule, given, _date(GIVEN, options))
+            reading = birth_date(rule, given, _date(GIVEN, options))
+            is_iso = options.format in (None, ISO_DATE)
+            return replace(reading, shortcut=_ISO_BIRTH_DATE if is_iso else None)
         case FieldKind.SEX:
             known = pl.when(GIVEN.is_in(SEXES)).then(GIVEN)
             return Reading(rule, given, known, UNREADABLE, "VALUE")
@@ -135,7 +139,8 @@ def read_text(  # noqa: PLR0911 - one line a kind
 
 
 def _plain(rule: FieldRule, given: pl.Expr) -> Reading:
-    return Reading(rule, given, None, VALUE.str.contains(FORBIDDEN_TEXT), "TEXT")
+    is_odd = VALUE.str.contains(FORBIDDEN_TEXT)
+    return Reading(rule, given, None, is_odd, "TEXT", suspects=_ODD_CHARACTERS)
 
 
 def _truth(text: pl.Expr) -> pl.Expr:
@@ -168,7 +173,7 @@ def _tags(rule: FieldRule, given: pl.Expr) -> Reading:
         is_array = GIVEN.str.starts_with("[")
         tags = (
             pl.when(is_array)
-            .then(GIVEN.map_batches(_string_arrays, return_dtype=pl.List(pl.String)))
+            .then(GIVEN.map_batches(string_arrays, return_dtype=pl.List(pl.String)))
             .when(GIVEN.is_not_null())
             .then(pl.concat_list(GIVEN))
         )
@@ -201,21 +206,6 @@ def tag_list(rule: FieldRule, given: pl.Expr, tags: pl.Expr) -> Reading:
         has_odd | not_a_list,
         pl.when(VALUE.is_null()).then(pl.lit("TYPE")).otherwise(pl.lit(code)),
     )
-
-
-def _string_arrays(cells: pl.Series) -> pl.Series:
-    return pl.Series([_string_array(cell) for cell in cells], dtype=pl.List(pl.String))
-
-
-def _string_array(cell: str | None) -> list[str] | None:
-    if cell is None or not cell.startswith("["):
-        return None
-    try:
-        read = json.loads(cell)
-        json.dumps(read, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return read if all(isinstance(item, str) for item in read) else None
 
 
 # -- dates -------------------------------------------------------------------------
@@ -363,35 +353,11 @@ _PLAIN_NUMBER: Final = Shortcut(
 )
 
 
-def json_texts(cells: pl.Series) -> pl.Series:
-    """Compact JSON texts, each distinct one parsed once; null where it is not JSON."""
-    distinct = {cell: _json_text(cell) for cell in cells.unique() if cell is not None}
-    return pl.Series([distinct.get(cell) for cell in cells], dtype=pl.String)
-
-
-_JSON_BLANK = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
-
-
-def _json_text(cell: str) -> str | None:
-    """Return JSON text without blanks, its numbers untouched; None if it is none."""
-    try:
-        read = json.loads(
-            cell, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
-        )
-        json.dumps(read, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    if read in (None, "") or (isinstance(read, str) and "\0" in read):
-        return None
-    return _JSON_BLANK.sub(lambda match: match.group(1) or "", cell)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a key stands twice")
-    return read
+# Written as it is sent; such text sorts as its dates do: 130 ns a cell against 350.
+_ISO_BIRTH_DATE: Final = Shortcut(
+    GIVEN.str.contains(r"^(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]$"),
+    pl.when(
+        GIVEN.str.to_date(ISO_DATE, strict=False).is_not_null()
+        & (GIVEN >= FIRST_BIRTH_DATE)
+    ).then(GIVEN),
+)

@@ -12,7 +12,6 @@ from pipeline.identity import (
     ENTRIES_SCHEMA,
     components,
     decide,
-    fold,
     identifier_entries,
     packed_row,
     unpacked_row,
@@ -168,24 +167,6 @@ def test_every_policy_names_the_row_that_stays(
 
     assert fates["code"].to_list() == codes
     assert (fates["bucket"].null_count() == 0) == (duplicates == "fold")
-
-
-def test_the_last_given_value_wins_per_field() -> None:
-    held = pl.DataFrame(
-        {
-            "row": [9, 5, 7, 8],
-            "survivor": [9, 9, 9, 8],
-            "source_no": [0, 0, 0, 0],
-            "row_no": [9, 5, 7, 8],
-            "email": [None, "a", "b", "x"],
-            "tags": [None, ["t"], None, None],
-        }
-    )
-
-    assert fold(held).to_dicts() == [
-        {"source_no": 0, "row_no": 8, "email": "x", "tags": None},
-        {"source_no": 0, "row_no": 9, "email": "b", "tags": ["t"]},
-    ]
 
 
 def test_rows_of_several_files_keep_their_order_when_packed() -> None:
