@@ -289,6 +289,8 @@ def _sorted_out(
     fates = check.fates.select("row", "survivor", "bucket")
     groups = fates.filter(nearby & pl.col("bucket").is_not_null())
     waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
+    # A text of its own: a view would keep the text of the whole slice in memory.
+    waiting = waiting.with_columns(pl.col("json") + pl.lit(""))
     apart = pl.concat([exceptions, groups.select("row")])["row"]
     return frame.filter(~keyed["row"].is_in(apart.implode())), waiting
 

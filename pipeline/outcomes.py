@@ -39,7 +39,7 @@ EXCEPTIONS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "code": pl.String(),
     "survivor": pl.UInt64(),
 }
-CHUNK_ROWS: Final = 1_000_000
+CHUNK_ROWS: Final = 200_000
 UNKNOWN_CODE: Final = "UNKNOWN"
 _STATES: Final = {
     BatchState.ACCEPTED: State.ACCEPTED,
