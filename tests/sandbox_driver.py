@@ -1,11 +1,13 @@
 """A caller of a sandbox without a socket, and a time that moves when told."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import httpx
 
 from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.shell import ConnectionTorn
 from pipeline.sandbox.switches import Switches
 
 WALL_S = 1_800_000_000.0
@@ -29,6 +31,36 @@ class FakeTime:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now_s += seconds
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A sandbox without a socket; a torn connection as httpx would tell it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = httpx.ASGITransport(sandbox.app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._inner.handle_async_request(request)
+        except ConnectionTorn as torn:
+            if torn.head is None:
+                raise httpx.ReadError("") from None
+            status, headers = torn.head
+            return httpx.Response(
+                status, headers=list(headers), stream=_Torn(torn.body)
+            )
+
+
+class _Torn(httpx.AsyncByteStream):
+    """A body that ends with its connection."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._body:
+            yield self._body
+        raise httpx.ReadError("")
 
 
 class Driver:

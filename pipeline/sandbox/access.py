@@ -35,7 +35,7 @@ def _check_basic(desk: Desk, value: str) -> None:
         sent = base64.b64decode(value, validate=True)
     except binascii.Error:
         sent = b""
-    right = f"{facts.WORKSPACE_GUID}:{facts.API_KEY}".encode()
+    right = f"{desk.workspace_guid}:{facts.API_KEY}".encode()
     if not desk.rules.basic_auth or not hmac.compare_digest(sent, right):
         raise Refusal(desk.rules.bad_token_status, "Basic authentication failed")
 
@@ -46,7 +46,7 @@ def _check_bearer(desk: Desk, call: Call) -> None:
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Refusal(status, "Full authentication is required")
-    if call.arrival.expire:
+    if call.arrival.omen.expire:
         desk.wallet.revoked.add(token)
     try:
         tokens.check(token, desk.clocks.wall())
@@ -90,6 +90,11 @@ def refresh(desk: Desk, call: Call) -> Response:
     return _new_token(desk)
 
 
+def _workspace_name(desk: Desk) -> str:
+    is_usual = desk.workspace_guid == facts.WORKSPACE_GUID
+    return facts.WORKSPACE_NAME if is_usual else facts.OTHER_WORKSPACE_NAME
+
+
 def check_permissions(desk: Desk, call: Call) -> Response:
     """Tell which permissions the key has; both body forms are read (2.7)."""
     sent = json_of(call, desk.rules)
@@ -100,19 +105,19 @@ def check_permissions(desk: Desk, call: Call) -> Response:
     granted = set(facts.PERMISSIONS) - desk.rules.denied_permissions
     return json_reply(
         {
-            "businessProfileName": facts.WORKSPACE_NAME,
+            "businessProfileName": _workspace_name(desk),
             "permissions": {name: name in granted for name in sent},
         }
     )
 
 
-def current_workspace(_desk: Desk, _call: Call) -> Response:
+def current_workspace(desk: Desk, _call: Call) -> Response:
     """Describe the workspace of the credentials (API contract, section 2.7)."""
     return json_reply(
         {
-            "businessProfileGuid": facts.WORKSPACE_GUID,
+            "businessProfileGuid": desk.workspace_guid,
             "logo": None,
-            "name": facts.WORKSPACE_NAME,
+            "name": _workspace_name(desk),
             "id": facts.WORKSPACE_ID,
             "created": "2020-07-01T00:00:00.000Z",
             "subdomain": "sandbox",

@@ -5,11 +5,13 @@ A write is checked at once and applied later; an answer 202 therefore says nothi
 about its effect (API contract, sections 4, 5 and 6).
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from pipeline.sandbox import facts
+from pipeline.sandbox.fates import RowsRefused
 from pipeline.sandbox.listing import (
     BadQueryError,
     read_crm_query,
@@ -19,6 +21,7 @@ from pipeline.sandbox.listing import (
 from pipeline.sandbox.profiles import Profile, show, show_in_list
 from pipeline.sandbox.replies import Refusal, details_of, json_reply
 from pipeline.sandbox.service import Call, Desk, json_of
+from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.validation import (
     Problem,
     clean_item,
@@ -33,12 +36,14 @@ def _accepted() -> Response:
     return Response(status_code=202)
 
 
-def _invalid(desk: Desk, problems: Problems) -> Refusal:
-    return Refusal(
-        400,
-        "Validation failed",
-        details=details_of(problems, desk.rules, desk.clocks.wall()),
-    )
+def _queued(desk: Desk, call: Call, writes: list[Write]) -> Response:
+    arrival = call.arrival
+    desk.store.enqueue(arrival.request_no, writes, arrival.omen.extra_s)
+    return _accepted()
+
+
+def _details(desk: Desk, problems: Problems) -> list[dict[str, Any]]:
+    return details_of(problems, desk.rules, desk.clocks.wall())
 
 
 # --- one profile ---------------------------------------------------------------------
@@ -54,7 +59,7 @@ def _item_of(desk: Desk, call: Call, *, is_create: bool) -> dict[str, Any]:
         missing = missing_identifier(cleaned.item, in_batch=False)
         problems += [("", missing)] if missing else []
     if problems:
-        raise _invalid(desk, problems)
+        raise Refusal(400, "Validation failed", details=_details(desk, problems))
     return cleaned.item
 
 
@@ -62,8 +67,7 @@ def create(desk: Desk, call: Call) -> Response:
     """Queue a new profile, or an update of the one it matches (4.1)."""
     item = _item_of(desk, call, is_create=True)
     write = Write(WriteKind.CREATE, None, item)
-    desk.store.enqueue(call.arrival.request_no, [write])
-    return _accepted()
+    return _queued(desk, call, [write])
 
 
 def create_instant(desk: Desk, call: Call) -> Response:
@@ -93,8 +97,7 @@ def _by_id(desk: Desk, call: Call, status: int = 404) -> Profile:
 
 def _update(desk: Desk, call: Call, item: dict[str, Any], profile: Profile) -> Response:
     write = Write(WriteKind.UPDATE, profile.client_id, item)
-    desk.store.enqueue(call.arrival.request_no, [write])
-    return _accepted()
+    return _queued(desk, call, [write])
 
 
 def update_by_id(desk: Desk, call: Call) -> Response:
@@ -121,9 +124,8 @@ def _delete(desk: Desk, call: Call, profile: Profile) -> Response:
     write = Write(WriteKind.DELETE, profile.client_id, {})
     if desk.rules.delete_timing == "immediate":
         desk.store.write_now(call.arrival.request_no, write)
-    else:
-        desk.store.enqueue(call.arrival.request_no, [write])
-    return _accepted()
+        return _accepted()
+    return _queued(desk, call, [write])
 
 
 def delete_by_id(desk: Desk, call: Call) -> Response:
@@ -160,7 +162,8 @@ def batch(desk: Desk, call: Call) -> Response:
     Queue up to 1000 upserts (API contract, section 5).
 
     One invalid item refuses the batch, is named in a 207, or disappears without a
-    word, as `invalid_item` says (open question 4).
+    word, as `invalid_item` says (open question 4). Where the weather refuses items,
+    it also says how.
     """
     sent = json_of(call, desk.rules)
     if not isinstance(sent, list):
@@ -172,17 +175,42 @@ def batch(desk: Desk, call: Call) -> Response:
             desk.rules.oversize_items_status,
             f"The batch exceeds the maximum size of {facts.MAX_BATCH_ITEMS} items",
         )
-    writes, problems = _clean_batch(sent, desk)
-    if problems and desk.rules.invalid_item == "reject_batch":
-        raise _invalid(desk, problems)
-    desk.store.enqueue(call.arrival.request_no, writes)
-    if problems and desk.rules.invalid_item == "partial_207":
-        named = details_of(problems, desk.rules, desk.clocks.wall())
-        return json_reply(named, 207)
-    return _accepted()
+    refused = call.arrival.omen.refused
+    positions = refused.positions(sent) if refused else frozenset()
+    writes, problems = _clean_batch(sent, desk, positions)
+    status, named = _partly(desk.rules)
+    if refused and positions:
+        status, named = refused.status, refused.named
+    if problems and status in _WHOLE_BATCH:
+        details = _details(desk, problems) if named else ()
+        raise Refusal(status, "Validation failed", details=details)
+    accepted = _queued(desk, call, writes)
+    if problems and (status == _PARTLY or named):
+        told = problems if named else [("", _unnamed(one)) for _, one in problems]
+        return json_reply(_details(desk, told), status)
+    return accepted
 
 
-def _clean_batch(sent: list[Any], desk: Desk) -> tuple[list[Write], Problems]:
+_PARTLY: Final = 207
+_WHOLE_BATCH: Final = frozenset({400, 422})
+
+
+def _partly(rules: Switches) -> tuple[int, bool]:
+    """Return the status of a batch with an invalid item, and whether it is named."""
+    if rules.invalid_item == "reject_batch":
+        return rules.invalid_status, rules.invalid_named
+    if rules.invalid_item == "partial_207":
+        return _PARTLY, rules.invalid_named
+    return 202, False
+
+
+def _unnamed(problem: Problem) -> Problem:
+    return replace(problem, rejected=None)
+
+
+def _clean_batch(
+    sent: list[Any], desk: Desk, refused: frozenset[int]
+) -> tuple[list[Write], Problems]:
     writes: list[Write] = []
     problems: Problems = []
     for position, raw in enumerate(sent):
@@ -193,6 +221,8 @@ def _clean_batch(sent: list[Any], desk: Desk) -> tuple[list[Write], Problems]:
         if not found:
             missing = missing_identifier(cleaned.item, in_batch=True)
             found += [missing] if missing else []
+        if position in refused:
+            found.append(RowsRefused.problem(raw))
         if found:
             problems += [(f"list[{position}].", problem) for problem in found]
         else:

@@ -13,6 +13,7 @@ from typing import Final
 API_KEY: Final = "5a6d0c1e-0000-4000-8000-5a4db0c5a4db"
 WORKSPACE_GUID: Final = "0ddba11e-0000-4000-8000-c0ffee000001"
 WORKSPACE_NAME: Final = "Sandbox"
+OTHER_WORKSPACE_NAME: Final = "Another workspace"
 WORKSPACE_ID: Final = 1
 
 # Headers and version (1.3, 1.4).

@@ -191,7 +191,7 @@ def _error() -> dict[str, Any]:
             "error": _TEXT,
             "message": _TEXT,
             "path": _TEXT,
-            "errors": {"type": "array", "items": _ref("ErrorDetail")},
+            "errors": {"type": "array", "items": {"anyOf": _BOTH_DETAILS}},
         }
     )
 
@@ -199,6 +199,15 @@ def _error() -> dict[str, Any]:
 def _error_detail() -> dict[str, Any]:
     texts = dict.fromkeys(("field", "message", "rejectedValue"), _NULL_TEXT)
     return _object({"code": {"type": "integer"}, **texts})
+
+
+def _coded_detail() -> dict[str, Any]:
+    texts = dict.fromkeys(("path", "errorCode", "message", "traceId"), _TEXT)
+    return _object({"timestamp": _MOMENT, "status": {"type": "integer"}, **texts})
+
+
+# Two descriptions disagree about the entries of a 207 (API contract, 5.3).
+_BOTH_DETAILS: Final = [_ref("ErrorDetail"), _ref("CodedDetail")]
 
 
 def _schemas() -> dict[str, Any]:
@@ -212,6 +221,7 @@ def _schemas() -> dict[str, Any]:
         "Permissions": _permissions(),
         "Workspace": _object({"businessProfileGuid": _TEXT, "name": _TEXT}),
         "ErrorDetail": _error_detail(),
+        "CodedDetail": _coded_detail(),
         "Error": _error(),
     }
 
@@ -245,7 +255,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.name == "batch":
         responses["207"] = {
             "description": "Accepted but for the items named",
-            "content": _content({"type": "array", "items": _ref("ErrorDetail")}),
+            "content": _content({"type": "array", "items": {"anyOf": _BOTH_DETAILS}}),
         }
     for status in endpoint.refusals:
         responses[str(status)] = {

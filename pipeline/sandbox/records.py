@@ -6,8 +6,9 @@ client believes; no value of any profile is in them.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 
@@ -29,7 +30,7 @@ class RequestRecord:
         name: Name of the endpoint, `unknown` when there was none.
         digest: SHA-256 of the body in hexadecimal.
         status: The status decided; 0 when the connection was torn before that.
-        answered: False when the client never saw the answer.
+        answered: False when the client never saw the status.
     """
 
     request_no: int
@@ -99,3 +100,52 @@ def batch_record(row: tuple[Any, ...]) -> BatchRecord:
         applied=applied,
         effects=json.loads(effects),
     )
+
+
+class TruthKind(Enum):
+    """What the server knows to have happened to a request."""
+
+    RECEIVED = "received"  # the whole body has arrived
+    QUEUED = "queued"  # its writes wait to be applied
+    LOST = "lost"  # its writes were accepted and never will be applied
+    APPLIED = "applied"
+    ANSWERED = "answered"  # the status is about to leave, as far as it ever will
+
+
+@dataclass(frozen=True, slots=True)
+class TruthEvent:
+    """
+    One line of the truth log.
+
+    Attributes:
+        at_s: The moment on the sandbox's clock.
+        name: Name of the endpoint, `unknown` when there was none.
+        digest: SHA-256 of the request body in hexadecimal.
+        status: Of an answer; 0 for the other kinds.
+    """
+
+    at_s: float
+    kind: TruthKind
+    request_no: int
+    name: str
+    digest: str
+    status: int
+
+
+def truth_events(rows: Iterable[tuple[Any, ...]]) -> list[TruthEvent]:
+    """
+    Read the truth log back.
+
+    Args:
+        rows: `at_s, kind, request_no, name, digest, status`, in order; name and digest
+            stand only where the request is received.
+    """
+    seen: dict[int, tuple[str, str]] = {}
+    events = []
+    for at_s, word, request_no, name, digest, status in rows:
+        kind = TruthKind(word)
+        if kind is TruthKind.RECEIVED:
+            seen[request_no] = (name, digest)
+        told = seen.get(request_no, ("unknown", ""))
+        events.append(TruthEvent(at_s, kind, request_no, *told, status))
+    return events

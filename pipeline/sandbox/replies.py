@@ -88,6 +88,8 @@ def details_of(
 def _detail(
     prefix: str, problem: Problem, rules: Switches, now_s: float
 ) -> dict[str, Any]:
+    if rules.detail_pointer == "value":
+        prefix = ""
     field = f"{prefix}{problem.field}"
     message = f"{problem.field} {problem.message}"
     if rules.detail_shape == "error_code":

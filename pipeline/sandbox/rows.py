@@ -38,11 +38,6 @@ CREATE TABLE IF NOT EXISTS queue (
 );
 CREATE INDEX IF NOT EXISTS queue_waiting ON queue (due_s, request_no)
     WHERE applied = 0;
-CREATE TABLE IF NOT EXISTS requests (
-    request_no INTEGER PRIMARY KEY, at_s REAL NOT NULL, name TEXT NOT NULL,
-    digest TEXT NOT NULL, n_bytes INTEGER NOT NULL, status INTEGER NOT NULL,
-    answered INTEGER NOT NULL
-);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 

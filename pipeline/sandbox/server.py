@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import FrameType
 from typing import Any, Final, cast
@@ -30,10 +30,10 @@ from pipeline.sandbox.facts import (
     WORKSPACE_NAME,
 )
 from pipeline.sandbox.profiles import show
-from pipeline.sandbox.records import Clocks
+from pipeline.sandbox.records import Clocks, TruthEvent
 from pipeline.sandbox.seeding import seed_writes
 from pipeline.sandbox.service import Desk, Wallet
-from pipeline.sandbox.shell import TEAR, ConnectionTorn, Shell
+from pipeline.sandbox.shell import PARK, TEAR, ConnectionTorn, Shell
 from pipeline.sandbox.store import Store
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import Weather
@@ -94,6 +94,10 @@ class Sandbox:
         """Apply everything that has been accepted, without waiting."""
         self.store.settle()
 
+    def truth(self) -> list[TruthEvent]:
+        """Return what happened to every request, in the order it happened."""
+        return self.store.truth()
+
     def profiles(self) -> Iterator[dict[str, Any]]:
         """Iterate over all profiles by id, as `/v4` shows them."""
         return (show(found, self.switches) for found in self.store.profiles())
@@ -116,17 +120,27 @@ def build_sandbox(
     Args:
         clock: Decides when accepted writes have settled, and the request limit.
         wall_clock: Seconds since 1970 for tokens and dates.
-        sleep: How slow answers wait.
+        sleep: How slow answers wait, and those that never come.
     """
     clocks = Clocks(now=clock, wall=wall_clock)
-    store = Store(options.database, options.switches, options.settle_s, clocks)
+    weather = options.weather
+    denied = options.switches.denied_permissions.union(weather.denied)
+    rules = replace(options.switches, denied_permissions=denied)
+    store = Store(options.database, rules, options.settle_s, clocks)
     if store.count_profiles() == 0:
         writes = seed_writes(options.seed_profiles)
         while some := list(islice(writes, MAX_BATCH_ITEMS)):
             store.load(some)
-    desk = Desk(store, options.switches, clocks, options.token_lifetime_s, Wallet())
-    shell = Shell(build_app(desk), desk, options.weather, sleep)
-    return Sandbox(shell, store, options.switches)
+    desk = Desk(
+        store,
+        rules,
+        clocks,
+        options.token_lifetime_s,
+        Wallet(),
+        weather.workspace or WORKSPACE_GUID,
+    )
+    shell = Shell(build_app(desk), desk, weather, sleep)
+    return Sandbox(shell, store, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +154,39 @@ class RunningSandbox:
 
 
 class _TearableProtocol(H11Protocol):
-    """HTTP/1.1 that lets the app end the connection without an answer."""
+    """
+    HTTP/1.1 that lets the app end the connection without an answer.
+
+    A parked connection is one whose answer nobody expects any more: it does not
+    delay a stop.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to uvicorn
         super().__init__(*args, **kwargs)
+        self._is_parked = False
+        self._is_stopping = False
         inner = cast("ASGIApp", self.app)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            extensions = {**scope.get("extensions", {}), TEAR: self._tear}
+            own = {TEAR: self._tear, PARK: self._park}
+            extensions = {**scope.get("extensions", {}), **own}
             await inner({**scope, "extensions": extensions}, receive, send)
 
         self.app = cast("Any", app)
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._is_stopping = True
+        if self._is_parked:
+            self._tear()
+
     def _tear(self) -> None:
         self.transport.abort()
+
+    def _park(self) -> None:
+        self._is_parked = True
+        if self._is_stopping:
+            self._tear()
 
 
 class _Server(uvicorn.Server):
@@ -172,6 +205,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=1,
             )
@@ -219,7 +253,7 @@ def _running(options: SandboxOptions, host: str, port: int) -> Iterator[RunningS
         yield RunningSandbox(
             base_url=f"http://{bound}:{listener.getsockname()[1]}",
             api_key=API_KEY,
-            workspace_guid=WORKSPACE_GUID,
+            workspace_guid=options.weather.workspace or WORKSPACE_GUID,
             sandbox=sandbox,
         )
     finally:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.responses import Response
 
 from pipeline.sandbox import facts
+from pipeline.sandbox.fates import CLEAR, Omen
 from pipeline.sandbox.records import Clocks
 from pipeline.sandbox.replies import Refusal
 from pipeline.sandbox.store import Store
@@ -35,13 +36,19 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything a handler may use."""
+    """
+    Everything a handler may use.
+
+    Attributes:
+        workspace_guid: Of the workspace that the key opens.
+    """
 
     store: Store
     rules: Switches
     clocks: Clocks
     token_lifetime_s: float
     wallet: Wallet
+    workspace_guid: str = facts.WORKSPACE_GUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,14 @@ class Arrival:
 
     Attributes:
         body: At most the largest body allowed; what came beyond is only counted.
-        expire: Whether the weather declares the token of this request expired.
+        omen: What the weather asks the handlers to do.
     """
 
     request_no: int
     body: bytes
     n_bytes: int
     digest: str
-    expire: bool = False
+    omen: Omen = CLEAR
 
 
 @dataclass(frozen=True, slots=True)

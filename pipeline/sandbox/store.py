@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from pipeline.sandbox import facts, rows
+from pipeline.sandbox.ledger import LAST_REQUEST, SCHEMA, Ledger
 from pipeline.sandbox.listing import EntriesQuery, Query
 from pipeline.sandbox.matching import index_key, linking_keys, sole_phone
 from pipeline.sandbox.profiles import Profile, stamp_of
@@ -24,8 +25,8 @@ from pipeline.sandbox.records import (
     BatchRecord,
     Clocks,
     RequestRecord,
-    batch_record,
-    request_record,
+    TruthEvent,
+    TruthKind,
 )
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import (
@@ -51,16 +52,9 @@ _WAITING: Final = (
     "SELECT request_no, payload FROM queue WHERE applied = 0 AND due_s <= ? "
     "ORDER BY due_s, request_no LIMIT 1"
 )
-_LAST_REQUEST: Final = (
-    "SELECT max(coalesce((SELECT max(request_no) FROM requests), 0), "
-    "coalesce((SELECT max(request_no) FROM queue), 0))"
-)
-_BATCHES: Final = (
-    "SELECT r.request_no, r.at_s, r.digest, r.n_bytes, coalesce(q.n_items, 0), "
-    "r.status, r.answered, coalesce(q.applied, 0), coalesce(q.effects, '{}') "
-    "FROM requests r LEFT JOIN queue q USING (request_no) WHERE r.name = ? "
-    "ORDER BY r.request_no"
-)
+# The column `applied` of the queue; 1 means that it has been.
+_WAITS: Final = 0
+_LOST: Final = 2
 
 
 def _fold(value: str | float | None) -> str | float | None:
@@ -79,6 +73,9 @@ class Store:
         database: A path, or ":memory:". A file keeps everything, waiting writes
             included, but does not survive a loss of power.
         settle_s: Seconds between the acceptance of a write and its effect.
+
+    Attributes:
+        ledger: What is known of the requests.
     """
 
     def __init__(
@@ -96,9 +93,10 @@ class Store:
         self._db.create_function("fold", 1, _fold, deterministic=True)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.executescript(rows.SCHEMA)
+        self._db.executescript(rows.SCHEMA + SCHEMA)
+        self.ledger = Ledger(self._db, self._lock, clocks)
         self._n_batches = 0
-        self._request_no = self._one(_LAST_REQUEST)
+        self._request_no = self._one(LAST_REQUEST)
         # Times of another process mean nothing here: what waited is due now.
         self._db.execute(
             "UPDATE queue SET due_s = ? WHERE applied = 0", (clocks.now(),)
@@ -112,15 +110,33 @@ class Store:
 
     # --- writes ----------------------------------------------------------------------
 
-    def enqueue(self, request_no: int, writes: Sequence[Write]) -> None:
-        """Accept writes; they take effect, in this order, when they have settled."""
+    def enqueue(
+        self, request_no: int, writes: Sequence[Write], extra_s: float = 0.0
+    ) -> None:
+        """
+        Accept writes; they take effect, in this order, when they have settled.
+
+        Args:
+            extra_s: Seconds beyond the settle time; infinite: they are accepted and
+                forgotten.
+        """
         with self._lock:
-            due_s = self._clocks.now() + self._settle_s
+            due_s = self._clocks.now() + self._settle_s + extra_s
+            is_lost = math.isinf(due_s)
             self._db.execute(
-                "INSERT INTO queue VALUES (?, ?, ?, ?, 0, '{}')",
-                (request_no, due_s, rows.to_payload(writes), len(writes)),
+                "INSERT INTO queue VALUES (?, ?, ?, ?, ?, '{}')",
+                (
+                    request_no,
+                    due_s,
+                    None if is_lost else rows.to_payload(writes),
+                    len(writes),
+                    _LOST if is_lost else _WAITS,
+                ),
             )
-            self._next_due_s = min(self._next_due_s, due_s)
+            kind = TruthKind.LOST if is_lost else TruthKind.QUEUED
+            self.ledger.tell(kind, request_no)
+            if not is_lost:
+                self._next_due_s = min(self._next_due_s, due_s)
 
     def write_now(self, request_no: int, write: Write) -> Profile | None:
         """Apply one write at once and return the profile it left, if any."""
@@ -132,6 +148,7 @@ class Store:
                     "INSERT INTO queue VALUES (?, ?, NULL, 1, 1, ?)",
                     (request_no, self._clocks.now(), json.dumps(effects)),
                 )
+                self.ledger.tell(TruthKind.APPLIED, request_no)
             left = (bench[client_id] for client_id in bench.changed)
             return next((profile for profile in left if profile is not None), None)
 
@@ -161,6 +178,7 @@ class Store:
                     "WHERE request_no = ?",
                     (json.dumps(effects), request_no),
                 )
+                self.ledger.tell(TruthKind.APPLIED, request_no)
         self._next_due_s = self._earliest_due_s()
 
     def _apply(
@@ -297,14 +315,6 @@ class Store:
             self._request_no += 1
             return self._request_no
 
-    def log(self, record: RequestRecord) -> None:
-        """Keep a request; no value of any profile is in a record."""
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)",
-                record.to_row(),
-            )
-
     @contextmanager
     def batch_in_flight(self) -> Iterator[None]:
         """Count a batch request as being handled, for `max_concurrent_batches`."""
@@ -321,16 +331,19 @@ class Store:
 
     def requests(self) -> list[RequestRecord]:
         """Return every request in the order of arrival."""
-        with self._lock:
-            found = self._db.execute("SELECT * FROM requests ORDER BY request_no")
-            return [request_record(row) for row in found]
+        return self.ledger.requests()
 
     def batches(self) -> list[BatchRecord]:
         """Return every batch request in the order of arrival."""
         with self._lock:
             self._settle_due()
-            found = self._db.execute(_BATCHES, ("batch",))
-            return [batch_record(row) for row in found]
+            return self.ledger.batches()
+
+    def truth(self) -> list[TruthEvent]:
+        """Return everything that happened to requests; what is due is applied first."""
+        with self._lock:
+            self._settle_due()
+            return self.ledger.truth()
 
     # --- the database ----------------------------------------------------------------
 

@@ -24,6 +24,10 @@ class Switches:
         gzip_bodies: 3. False answers 415 to any `Content-Encoding`.
         invalid_item: 4, 6. What one invalid item does to its batch. The default is
             silence: 202, and the item never appears, which only reading back shows.
+        invalid_status: 4. Status when an invalid item refuses its batch.
+        invalid_named: 4. Whether that answer, and a 207, names the items.
+        detail_pointer: 5. Whether `field` holds the position, `list[3].email`, or only
+            the name, so that nothing but `rejectedValue` points at the item.
         detail_shape: 5. Entries of a 207 or of `errors`: `field` is
             `{code, field, message, rejectedValue}`; `error_code` is
             `{path, timestamp, errorCode, status, message, traceId}`.
@@ -92,6 +96,9 @@ class Switches:
     invalid_item: Literal["reject_batch", "partial_207", "drop_after_202"] = (
         "drop_after_202"
     )
+    invalid_status: Literal[400, 422] = 400
+    invalid_named: bool = True
+    detail_pointer: Literal["index", "value"] = "index"
     detail_shape: Literal["field", "error_code"] = "field"
     tags_update: Literal["replace", "add"] = "replace"
     tags_empty: Literal["clear", "ignore"] = "clear"

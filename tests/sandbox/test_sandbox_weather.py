@@ -5,17 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.sandbox.fates import Bucket, admit, forecast
 from pipeline.sandbox.server import SandboxOptions
 from pipeline.sandbox.shell import ConnectionTorn
-from pipeline.sandbox.weather import (
-    PRESETS,
-    Bucket,
-    Fate,
-    Weather,
-    admit,
-    forecast,
-    parse_weather,
-)
+from pipeline.sandbox.weather import PRESETS, Fate, Weather, parse_weather
 from sandbox_driver import Driver, drive
 
 BATCH = "/v4/clients/batch"
@@ -200,5 +193,46 @@ def test_weather_is_read_from_text(spec: str, expected: Weather) -> None:
     ],
 )
 def test_weather_that_makes_no_sense_is_refused_with_help(spec: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        parse_weather(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("worst", PRESETS["worst"]),
+        ("hostile,seed=9", replace(PRESETS["hostile"], seed=9)),
+        ("statuses=408/504", Weather(statuses=(408, 504))),
+        ("denied=API_CLIENT_READ", Weather(denied=("API_CLIENT_READ",))),
+        ("denied=", Weather()),
+        ("poison=p7@example.com", Weather(poison="p7@example.com")),
+        (
+            "refuse=x,refuse_status=422,refuse_named=false",
+            Weather(refuse="x", refuse_status=422, refuse_named=False),
+        ),
+        ("retry_after=date,hang_s=1", Weather(retry_after="date", hang_s=1.0)),
+    ],
+)
+def test_new_settings_are_read_from_text(spec: str, expected: Weather) -> None:
+    assert parse_weather(spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        ("statuses=", "statuses"),
+        ("statuses=99", "200 to 599"),
+        ("statuses=408/x", "statuses"),
+        ("statuses_after=600", "statuses_after"),
+        ("login_status=0", "login_status"),
+        ("retry_after=later", "garbage"),
+        ("refuse_status=500", "refuse_status"),
+        ("denied=everything", "API_CLIENT_READ"),
+        ("login_failure=2", "login_failure"),
+        ("hang_s=-1", "hang_s"),
+        ("lost=0.6,late=0.6", "total"),
+    ],
+)
+def test_new_settings_that_make_no_sense_are_refused(spec: str, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         parse_weather(spec)

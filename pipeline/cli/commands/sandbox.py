@@ -9,7 +9,7 @@ import click
 
 from pipeline.errors import CannotWriteError, SettingsError
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, serve
-from pipeline.sandbox.weather import parse_weather
+from pipeline.sandbox.weather import PRESETS, parse_weather
 
 
 @click.command("sandbox", short_help="Serve a simulator of the API.")
@@ -19,7 +19,7 @@ from pipeline.sandbox.weather import parse_weather
     default="calm",
     show_default=True,
     metavar="SPEC",
-    help="calm, rain or storm, and changes: rain,seed=7,throttle=0.1",
+    help=f"{', '.join(PRESETS)}, and changes: rain,seed=7,throttle=0.1",
 )
 @click.option("--seed-profiles", type=click.IntRange(0), default=0, metavar="N")
 @click.option("--settle", type=float, default=0.3, show_default=True, metavar="SECONDS")
