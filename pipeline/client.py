@@ -32,8 +32,9 @@ from pipeline.addresses import (
     profile_path,
 )
 from pipeline.errors import ContractError, InvariantError, SettingsError
+from pipeline.faults import DISCONNECTED, TRANSPORT_FAULTS, no_reply
 from pipeline.pacing import SILENCE_S, deadline_s
-from pipeline.records import Fault, Reply
+from pipeline.records import Reply
 from pipeline.tokens import Keyring
 from pipeline.verdict import NoReplyError
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 SMALL_BODY_BYTES: Final = 64 * 1024
 PAGE_BODY_BYTES: Final = 32 * 1024 * 1024
 KEEPALIVE_S: Final = 4.0  # below the idle limits of common servers
+SHORT_KEEPALIVE_S: Final = 0.5  # once connections were found dead so often:
+DEAD_CONNECTIONS: Final = 2
 CONNECT_S: Final = 10.0
 UNAUTHORISED: Final = frozenset({401, 403})
 _V4_HEADERS: Final = (
@@ -63,23 +66,6 @@ _TIMEOUTS: Final = {
 }
 # The list is of another service, which is sent no version (API 1.3).
 _LIST_HEADERS: Final = (("Accept-Encoding", "gzip"),)
-
-# The positive list: what a call may end with, and what that proves (measured for
-# httpx 0.28.1). Order matters: a timeout of connecting is a timeout, too.
-_FAULTS: Final[tuple[tuple[type[Exception], Fault, str], ...]] = (
-    (httpx.ConnectTimeout, Fault.UNSENT, "CONNECT_TIMEOUT"),
-    (httpx.PoolTimeout, Fault.UNSENT, "POOL_TIMEOUT"),
-    (httpx.ConnectError, Fault.UNSENT, "CONNECT_ERROR"),
-    (httpx.ProxyError, Fault.PROXY, "PROXY_ERROR"),
-    (httpx.ReadTimeout, Fault.AMBIGUOUS, "READ_TIMEOUT"),
-    (httpx.WriteTimeout, Fault.AMBIGUOUS, "WRITE_TIMEOUT"),
-    (httpx.ReadError, Fault.AMBIGUOUS, "READ_ERROR"),
-    (httpx.WriteError, Fault.AMBIGUOUS, "WRITE_ERROR"),
-    (httpx.CloseError, Fault.AMBIGUOUS, "CLOSE_ERROR"),
-    (httpx.RemoteProtocolError, Fault.AMBIGUOUS, "PROTOCOL_ERROR"),
-    (TimeoutError, Fault.AMBIGUOUS, "DEADLINE"),
-)
-_TRANSPORT_FAULTS: Final = tuple(kind for kind, _, _ in _FAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +127,7 @@ class Client:
         self.statuses: Counter[int] = Counter()
         self.n_requests = 0
         self.n_bytes = 0
+        self._n_disconnected = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -267,7 +254,8 @@ class Client:
         deadline that passes while it comes, hides no status.
         """
         request = self._request(call, token)
-        http = self._idle.pop() if self._idle else self._new_http()
+        idle = self._idle
+        http = idle.pop() if idle else self._new_http()
         began_s = self._monotonic()
         head: httpx.Response | None = None
         body = bytearray()
@@ -281,21 +269,24 @@ class Client:
                     is_complete = await _read(head, body, call.max_bytes)
                 finally:
                     await head.aclose()
-        except _TRANSPORT_FAULTS as error:
+        except TRANSPORT_FAULTS as error:
             if head is None:
-                raise _no_reply(error) from None
+                raise self._told(error) from None
         except httpx.HTTPError as error:
             raise InvariantError(
                 f"{type(error).__name__} of the HTTP library at "
                 f"{call.name}; please report this"
             ) from None
         finally:
-            self._idle.append(http)
+            idle.append(http)
         self.statuses[head.status_code] += 1
+        whole = bytes(body)
+        if is_complete:
+            whole, is_complete = _unpacked(whole, head, call)
         return Reply(
             status=head.status_code,
             headers=dict(head.headers.items()),
-            body=_unpacked(body, head, call) if is_complete else bytes(body),
+            body=whole,
             elapsed_s=self._monotonic() - began_s,
             is_complete=is_complete,
         )
@@ -321,7 +312,23 @@ class Client:
             call.method, url, headers=headers, content=content, extensions=_TIMEOUTS
         )
 
+    def _told(self, error: Exception) -> NoReplyError:
+        """
+        Return what a fault proves.
+
+        A server that closes idle connections when we are about to use them is met by
+        keeping them shorter; the clients of before are not used any more.
+        """
+        told = no_reply(error)
+        if told.code == DISCONNECTED:
+            self._n_disconnected += 1
+            if self._n_disconnected == DEAD_CONNECTIONS:
+                self._idle = []
+        return told
+
     def _new_http(self) -> httpx.AsyncClient:
+        is_short = self._n_disconnected >= DEAD_CONNECTIONS
+        keepalive_s = SHORT_KEEPALIVE_S if is_short else KEEPALIVE_S
         http = httpx.AsyncClient(
             transport=self._transport,
             verify=self._tls,
@@ -331,7 +338,7 @@ class Client:
             limits=httpx.Limits(
                 max_connections=1,
                 max_keepalive_connections=1,
-                keepalive_expiry=KEEPALIVE_S,
+                keepalive_expiry=keepalive_s,
             ),
         )
         self._all.append(http)
@@ -359,19 +366,6 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-def _no_reply(error: BaseException) -> NoReplyError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return NoReplyError(Fault.CERTIFICATE, "CERTIFICATE")
-        cause = cause.__cause__ or cause.__context__
-    return next(
-        NoReplyError(fault, code)
-        for kind, fault, code in _FAULTS
-        if isinstance(error, kind)
-    )
-
-
 async def _read(response: httpx.Response, body: bytearray, max_bytes: int) -> bool:
     """Read into *body* up to the cap; return whether that was all of it."""
     async for part in response.aiter_raw():
@@ -381,18 +375,27 @@ async def _read(response: httpx.Response, body: bytearray, max_bytes: int) -> bo
     return True
 
 
-def _unpacked(body: bytearray, head: httpx.Response, call: _Call) -> bytes:
-    """Return the body without its compression, the cap of the call still in force."""
+def _unpacked(body: bytearray, head: httpx.Response, call: _Call) -> tuple[bytes, bool]:
+    """
+    Take off the compression, the cap of the call still in force.
+
+    Returns:
+        The body, and whether that is all of it.
+
+    Raises:
+        ContractError: A page is larger than its cap; nothing else is asked for packed,
+            and there the status tells enough.
+    """
     if head.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip"):
-        return bytes(body)
+        return bytes(body), True
     unpacker = zlib.decompressobj(wbits=31)
     try:
         plain = unpacker.decompress(bytes(body), call.max_bytes)
     except zlib.error:
-        return bytes(body)
-    if not unpacker.eof:
+        return bytes(body), True
+    if not unpacker.eof and call.headers is _LIST_HEADERS:
         raise ContractError(
             f"the answer to {call.name} unpacks to more than "
             f"{call.max_bytes} bytes; ask for smaller pages"
         )
-    return plain
+    return plain, unpacker.eof

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.client import Client
+from pipeline.endings import fatal
 from pipeline.errors import ContractError, UnreachableError, WrongWorkspaceError
 from pipeline.logs import printable
-from pipeline.pacing import FIRST_CONTACT, Patience
+from pipeline.pacing import FIRST_CONTACT, Patience, Tries
 from pipeline.records import Step
 from pipeline.retrying import SYSTEM_CLOCK, Clock, persist
-from pipeline.verdict import READ_ANSWERS, NoReplyError, classify, fatal, of_fault
+from pipeline.verdict import READ_ANSWERS, NoReplyError, classify, of_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -111,24 +112,28 @@ async def patiently(
         AccessError, ContractError: As `verdict.fatal` says.
     """
     replies: list[Reply] = []
-    n = 0
+    tries = Tries()
+    clock = connector.clock
+    began_s = clock.now()
 
     async def attempt() -> Verdict:
-        nonlocal n
-        n += 1
         try:
             replies.append(await call())
+            verdict = classify(replies[-1], answers=answers)
         except NoReplyError as error:
-            return of_fault(error)
-        return classify(replies[-1], answers=answers)
+            verdict = of_fault(error)
+        tries.count(verdict)
+        return verdict
 
-    def patience(verdict: Verdict) -> Patience:
+    def is_over(verdict: Verdict, wait_s: float) -> bool:
         unheard = verdict.status is None and not client.was_heard
-        return FIRST_CONTACT if unheard else Patience()
+        patience = FIRST_CONTACT if unheard else Patience()
+        spent_s = clock.now() - began_s
+        return tries.is_over(verdict, patience, spent_s=spent_s, wait_s=wait_s)
 
-    verdict = await persist(attempt, clock=connector.clock, patience=patience)
+    verdict = await persist(attempt, clock=clock, is_over=is_over)
     if verdict.step is not Step.DONE:
-        raise fatal(verdict, what, n, heard=client.was_heard)
+        raise fatal(verdict, what, tries.n, heard=client.was_heard)
     return replies[-1]
 
 

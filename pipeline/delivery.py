@@ -2,93 +2,55 @@
 Batches go out, verdicts come back; the journal knows of both before anything else.
 
 `deliver` joins the edges: the feed makes batches in a thread, workers take them one by
-one, the journal commits an attempt before its bytes leave and a verdict before the
-next step, `retrying` repeats what may pass, and refused batches are cut until the
-refused rows stand alone. What a reply means is decided in `verdict`, how fast in
-`pacing`; here is only the order of things.
+one, `sender` makes an attempt, `retrying` repeats what may pass, and batches that are
+refused or too big are cut until what is refused stands alone. What a reply means is
+decided in `verdict`, how fast in `pacing`; here is only the order of things.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import (
-    AccessError,
-    ContractError,
-    PipelineError,
-)
+from pipeline.endings import fatal
+from pipeline.errors import LimitError, PatienceEndedError, PipelineError
 from pipeline.feed import Feed
-from pipeline.journal_tables import ranges_of
 from pipeline.pacing import FIRST_CONTACT, Pacer, Patience
-from pipeline.records import Batch, BatchState, RowRange, Step, Verdict
+from pipeline.records import Batch, BatchState, Step, Verdict
 from pipeline.retrying import SYSTEM_CLOCK, persist
-from pipeline.settings import DeliverySettings
+from pipeline.sender import Case, Sender
+from pipeline.splitting import ByteTarget, PartMaker, Search
+from pipeline.tally import DeliveryReport, Tally
+from pipeline.terms import Terms
 from pipeline.turnstile import Turnstile
-from pipeline.verdict import (
-    STOPPED,
-    NoReplyError,
-    classify,
-    fatal,
-    is_overload,
-    of_fault,
-    pieces,
-)
+from pipeline.verdict import is_of_the_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pipeline.client import Client
-    from pipeline.journal import Journal
+    from pipeline.feed import BatchFeed
     from pipeline.retrying import Clock
+    from pipeline.sender import BatchJournal
+    from pipeline.settings import DeliverySettings
+
+__all__ = ["Delivery", "DeliveryReport", "Terms", "deliver"]
 
 # More workers than requests in flight: some commit verdicts while others send.
 WORKERS_A_PLACE: Final = 3
 AHEAD_BATCHES: Final = 4
-GRACE_S: Final = 60.0
-FINAL_STEPS: Final = frozenset({Step.AUTH, Step.TOO_BIG, Step.STOP})
-# Finding 2 bad rows among 1000 takes 37 requests, 10 take 138 (measured).
-MAX_EXTRA_A_BATCH: Final = 150
-MAX_EXTRA_A_RUN: Final = 1000
+GRACE_S: Final = 20.0
+LAST_WORDS_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryReport:
-    """
-    Counts of a delivery, so far or at its end.
-
-    `rows_accepted + rows_rejected + rows_pending` are the rows of the batches that
-    were taken and are through; rows that were never taken are pending as well and are
-    known to the journal's reader alone.
-
-    Attributes:
-        n_batches: Planned ones, their parts not counted.
-        n_requests: Requests begun, logins and repetitions included.
-        n_retried: Attempts after the first of a batch.
-        statuses: Status → how often it came back, logins included.
-        bytes_sent: Bodies, repetitions included.
-    """
-
-    n_batches: int = 0
-    rows_accepted: int = 0
-    rows_rejected: int = 0
-    rows_pending: int = 0
-    n_requests: int = 0
-    n_retried: int = 0
-    statuses: Mapping[int, int] | None = None
-    bytes_sent: int = 0
-    seconds: float = 0.0
-
-
-async def deliver(
+async def deliver(  # noqa: PLR0913 - `settings` and `clock` go into `terms`
     batches: Iterable[Batch],
     *,
     client: Client,
-    journal: Journal,
+    journal: BatchJournal,
     run_id: str,
+    terms: Terms | None = None,
     settings: DeliverySettings | None = None,
     clock: Clock = SYSTEM_CLOCK,
     on_progress: Callable[[DeliveryReport], None] | None = None,
@@ -101,8 +63,9 @@ async def deliver(
         client: Already open.
         journal: Holds the run *run_id*.
         run_id: Of a run that has begun.
-        settings: Concurrency and rate.
-        clock: Time, sleep and chance.
+        terms: Pace, bounds, and how to stop.
+        settings: In place of *terms*: concurrency, rate and size.
+        clock: In place of *terms*.
         on_progress: Told after every planned batch and at the end, also when the end
             is an error; called on the event loop, so it must be quick.
 
@@ -110,121 +73,133 @@ async def deliver(
         and its verdict before the batch counts. After a crash or a cancellation an
         attempt without a verdict is unknown; nothing else is lost.
 
-    Bounds: three bodies a place in flight, and 32 MB or concurrency + 4 batches read
-        ahead. A batch takes 8 attempts and 15 minutes at most, the search for refused
-        rows 150 requests a batch and 1000 a run; rows not found by then are pending.
+    Bounds: three bodies a place in flight, and 32 MB or concurrency + 4 batches ahead.
+        A batch takes 8 attempts and 15 minutes at most while the service works, the
+        search for refused rows 150 requests a batch and 1000 a run; rows not found by
+        then are pending. After a stop, what is in flight is awaited for 20 s.
 
     Raises:
         TokenRefusedError: A fresh token was refused.
         ContractError: An answer that the contract does not know; the batch is pending.
-        PatienceEndedError: A cause that may pass did not.
-        UnreachableError: Nothing was ever heard of the service.
+        SettingsError: There is no such address, or the proxy refuses.
+        RemoteError: A cause that may pass did not, or nothing was ever heard.
+        LimitError: Too many rows were refused, or the search for them reached its end.
+        StoppedError: Somebody asked to stop.
         StateError: The journal could not be written.
         Whatever *batches* raises, once what is in flight has come back.
     """
-    delivery = _Delivery(client, journal, run_id, settings or DeliverySettings(), clock)
-    return await delivery.run(batches, on_progress)
+    if terms is None:
+        terms = Terms(clock=clock)
+        if settings is not None:
+            target = ByteTarget(settings.max_bytes)
+            terms = Terms(
+                settings.concurrency, settings.rate, target=target, clock=clock
+            )
+    delivery = Delivery(client, journal, run_id, terms)
+    feed = Feed(batches, max_batches=delivery.most_in_flight + AHEAD_BATCHES)
+    return await delivery.run(feed, on_progress or (lambda _: None))
 
 
-class _Tally:
-    """The counts, while they change."""
-
-    def __init__(self, client: Client, now: Callable[[], float]) -> None:
-        self._client = client
-        self._now = now
-        self._began_s = now()
-        self._before = (client.n_requests, client.n_bytes, client.statuses.copy())
-        self.n_batches = 0
-        self.n_retried = 0
-        self.rows = {BatchState.ACCEPTED: 0, BatchState.REJECTED: 0}
-        self.rows |= {BatchState.PENDING: 0}
-
-    def report(self) -> DeliveryReport:
-        n_requests, n_bytes, statuses = self._before
-        return DeliveryReport(
-            n_batches=self.n_batches,
-            rows_accepted=self.rows[BatchState.ACCEPTED],
-            rows_rejected=self.rows[BatchState.REJECTED],
-            rows_pending=self.rows[BatchState.PENDING],
-            n_requests=self._client.n_requests - n_requests,
-            n_retried=self.n_retried,
-            statuses=dict(sorted((self._client.statuses - statuses).items())),
-            bytes_sent=self._client.n_bytes - n_bytes,
-            seconds=self._now() - self._began_s,
-        )
-
-
-class _Delivery:
-    """One call of `deliver`."""
+class Delivery:
+    """One call of `deliver`; takes a feed in place of an iterable."""
 
     def __init__(
-        self,
-        client: Client,
-        journal: Journal,
-        run_id: str,
-        settings: DeliverySettings,
-        clock: Clock,
+        self, client: Client, journal: BatchJournal, run_id: str, terms: Terms
     ) -> None:
         self._client = client
-        self._journal = journal
-        self._run_id = run_id
-        self._target_bytes = settings.max_bytes
-        self._clock = clock
-        self._pacer = Pacer(settings.concurrency, settings.rate)
+        self._terms = terms
+        self._clock = clock = terms.clock
+        self._pacer = Pacer(terms.concurrency, terms.rate, terms.max_wait_s)
         self._turnstile = Turnstile(self._pacer, clock)
         self._patient_clock = replace(clock, sleep=self._turnstile.pause)
-        self._tally = _Tally(client, clock.now)
-        self._child_no = journal.next_child_no(run_id)
-        self._n_extra = 0
-        self._door = asyncio.Lock()
+        self._tally = Tally(client, clock.now)
+        next_no = terms.next_child_no or journal.next_child_no(run_id)
+        self._parts = PartMaker(next_no)
+        self._search = Search()
+        self._n_unheard = 0
         self._error: BaseException | None = None
-        self._feed: Feed | None = None
+        self._feed: BatchFeed | None = None
+        self._cut_off = asyncio.Event()
+        self._sender = Sender(
+            client=client,
+            journal=journal,
+            run_id=run_id,
+            pacer=self._pacer,
+            turnstile=self._turnstile,
+            target=terms.target,
+            clock=clock,
+            tally=self._tally,
+            fail=self._fail,
+        )
+
+    @property
+    def most_in_flight(self) -> int:
+        """Requests that may ever be in flight."""
+        return self._pacer.most
 
     async def run(
-        self,
-        batches: Iterable[Batch],
-        on_progress: Callable[[DeliveryReport], None] | None,
+        self, feed: BatchFeed, show: Callable[[DeliveryReport], None]
     ) -> DeliveryReport:
-        show = on_progress or (lambda _: None)
-        self._feed = Feed(batches, max_batches=self._pacer.most + AHEAD_BATCHES)
-        workers = [
-            asyncio.create_task(self._work(self._feed, show))
-            for _ in range(WORKERS_A_PLACE * self._pacer.most)
-        ]
+        """Work the feed off; see `deliver`."""
+        self._feed = feed
+        n_workers = WORKERS_A_PLACE * self._pacer.most
+        work = (self._work(feed, show) for _ in range(n_workers))
+        workers = [asyncio.create_task(each) for each in work]
+        watch = asyncio.create_task(self._watch_duration())
         try:
-            await self._until_done(workers)
+            with self._terms.stop.listening(self._on_stop):
+                await self._until_done(workers)
         finally:
             self._turnstile.stop()
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            await self._feed.aclose()
+            for task in (*workers, watch):
+                task.cancel()
+            await asyncio.wait((*workers, watch), timeout=LAST_WORDS_S)
+            await feed.aclose(0.0 if self._cut_off.is_set() else None)
         report = self._tally.report()
         show(report)
-        if self._error is not None:
-            raise _with_counts(self._error, report)
-        if self._feed.error is not None:
-            raise self._feed.error
+        error = self._error or self._left_behind()
+        if error is not None:
+            raise _with_counts(error, report)
+        if feed.error is not None:
+            raise feed.error
         return report
 
     async def _until_done(self, workers: list[asyncio.Task[None]]) -> None:
         """Wait for all; after a stop, for what is in flight, but not for ever."""
-        stop = asyncio.create_task(self._turnstile.stopped.wait())
-        open_: set[asyncio.Task[None]] = set(workers)
+        everyone = asyncio.ensure_future(asyncio.wait(workers))
+        stopped = asyncio.ensure_future(self._turnstile.stopped.wait())
+        cut_off = asyncio.ensure_future(self._cut_off.wait())
+        waits = (everyone, stopped, cut_off)
         try:
-            while open_ and not stop.done():
-                await asyncio.wait({*open_, stop}, return_when=asyncio.FIRST_COMPLETED)
-                open_ = {worker for worker in open_ if not worker.done()}
-            if open_:
-                await asyncio.wait(open_, timeout=GRACE_S)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (everyone, cut_off),
+                timeout=GRACE_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         finally:
-            stop.cancel()
-            with suppress(asyncio.CancelledError):
-                await stop
+            for wait in waits:
+                wait.cancel()
 
-    async def _work(self, feed: Feed, show: Callable[[DeliveryReport], None]) -> None:
+    def _on_stop(self) -> None:
+        """Drain at the first request to stop, give up waiting at the second."""
+        if self._terms.stop.n_requests > 1:
+            self._cut_off.set()
+        self._fail(self._terms.stop.error())
+
+    async def _watch_duration(self) -> None:
+        most_s = self._terms.max_duration_s
+        if most_s is not None:
+            await self._turnstile.pause(most_s)
+            if not self._turnstile.stopped.is_set():
+                words = f"the {most_s:.0f} s of --max-duration are over."
+                self._fail(PatienceEndedError(words))
+
+    async def _work(
+        self, feed: BatchFeed, show: Callable[[DeliveryReport], None]
+    ) -> None:
         try:
-            while (batch := await feed.take()) is not None:
+            while batch := await feed.take():
                 try:
                     await self._settle(batch)
                 finally:
@@ -241,148 +216,140 @@ class _Delivery:
         if self._feed is not None:
             self._feed.stop()
 
+    def _left_behind(self) -> PipelineError | None:
+        """Return what a run ends with that went on past batches it gave up."""
+        told = ", ".join(f"{n} rows: {why}" for why, n in self._tally.left.items())
+        if not told:
+            return None
+        words = f"some batches were given up ({told}); their rows are pending."
+        if any(why != _SEARCH_ENDED for why in self._tally.left):
+            return PatienceEndedError(words)
+        return LimitError(words)
+
     # -- one batch and its parts -------------------------------------------------------
 
     async def _settle(self, batch: Batch) -> None:
         """Send a batch, and its parts while rows of it are refused."""
         self._tally.n_batches += 1
-        todo = await self._open(batch)
+        n_before = self._terms.attempts.get(batch.batch_no, 0)
+        case = self._case(batch, n_before)
+        if batch.batch_no in self._terms.suspects and batch.n_rows > 1:
+            todo = self._cut(case, ())
+        else:
+            todo = await self._deal_with(case)
+        is_searched = any(part.is_searching for part in todo)
         n_extra = 0
         while todo:
-            part, trusted = todo.pop()
-            if n_extra >= MAX_EXTRA_A_BATCH or self._n_extra >= MAX_EXTRA_A_RUN:
-                self._tally.rows[BatchState.PENDING] += part.n_rows
+            part = todo.pop()
+            if not self._search.may_go_on(n_extra):
+                self._leave(part, _SEARCH_ENDED)
                 continue
             n_extra += 1
-            self._n_extra += 1
-            todo += await self._deal_with(part, trusted=trusted)
+            self._search.n_extra += part.is_searching
+            todo += await self._deal_with(part)
+        if is_searched:
+            error = self._search.finish(
+                case.found[BatchState.REJECTED], case.found[BatchState.ACCEPTED]
+            )
+            if error is not None:
+                self._fail(error)
 
-    async def _open(self, batch: Batch) -> list[tuple[Batch, bool]]:
-        """Send a planned batch; while the service was never heard, one at a time."""
-        if not self._client.was_heard:
-            async with self._door:
-                if not self._client.was_heard:
-                    return await self._deal_with(batch, trusted=True)
-        return await self._deal_with(batch, trusted=True)
+    def _case(self, batch: Batch, n_before: int = 0) -> Case:
+        now_s = self._clock.now()
+        return Case(batch, now_s, self._pacer.shut_in_all_s(now_s), n_before)
 
-    async def _deal_with(
-        self, batch: Batch, *, trusted: bool
-    ) -> list[tuple[Batch, bool]]:
-        """
-        Send one body until it has a verdict; return its parts to send, the last first.
-
-        A body from which named rows were taken is not *trusted* to name rows again: it
-        is halved.
-        """
-        n = 0
-
-        async def attempt() -> Verdict:
-            nonlocal n
-            if self._turnstile.stopped.is_set():
-                return STOPPED
-            n += 1
-            return await self._attempt(batch, n, trusted=trusted)
-
+    async def _deal_with(self, case: Case) -> list[Case]:
+        """Send one body until it has a verdict; return its parts, the last first."""
         verdict = await persist(
-            attempt, clock=self._patient_clock, patience=self._patience
+            lambda: self._sender.attempt(case),
+            clock=self._patient_clock,
+            is_over=lambda verdict, wait_s: self._is_over(case, verdict, wait_s),
         )
+        n_rows, n_named = case.batch.n_rows, len(verdict.named)
+        if verdict.step is Step.TOO_BIG:
+            self._terms.target.lower(len(case.batch.body))
+        if verdict.state is BatchState.REJECTED:
+            self._count(case, BatchState.REJECTED, n_rows)
+        elif verdict.state is BatchState.ACCEPTED:
+            self._count(case, BatchState.ACCEPTED, n_rows - n_named)
+            self._count(case, BatchState.REJECTED, n_named)
+        elif verdict.step is Step.TOO_BIG:
+            return self._cut(case, (), is_searching=False)
+        elif verdict.step is Step.REFUSED:
+            self._count(case, BatchState.REJECTED, n_named)
+            return self._cut(case, verdict.named)
+        else:
+            self._give_up(case, verdict)
+        return []
+
+    def _cut(
+        self, case: Case, named: tuple[int, ...], *, is_searching: bool = True
+    ) -> list[Case]:
+        """Return what is left without the named rows, or halves, the last first."""
+        batch = case.batch
+        parts = (
+            self._parts.without(batch, named) if named else self._parts.halves(batch)
+        )
+        cases = [self._case(part) for part in parts]
+        for part in cases:
+            part.is_trusted = not named
+            part.is_searching = is_searching
+            part.n_failed_before = case.n_failures
+            part.failed_s = case.failed_s
+            part.found = case.found
+        return cases[::-1]
+
+    def _count(self, case: Case, state: BatchState, n_rows: int) -> None:
+        case.found[state] += n_rows
         rows = self._tally.rows
-        if verdict.state in (BatchState.ACCEPTED, BatchState.REJECTED):
-            rows[verdict.state] += batch.n_rows
-            return []
-        if verdict.step is Step.REFUSED:
-            rows[BatchState.REJECTED] += len(verdict.named)
-            return self._parts(batch, verdict.named)
-        rows[BatchState.PENDING] += batch.n_rows
+        rows[state] += n_rows
+        most = self._terms.max_rejects
+        if most is not None and rows[BatchState.REJECTED] > most:
+            self._fail(
+                LimitError(
+                    f"the service refused more than {most} rows (--max-rejects); "
+                    "look at the rejected rows, then raise the limit or repair them."
+                )
+            )
+
+    def _leave(self, case: Case, why: str) -> None:
+        """Give one batch up and go on with the others."""
+        self._count(case, BatchState.PENDING, case.batch.n_rows)
+        self._tally.left[why] += case.batch.n_rows
+
+    def _give_up(self, case: Case, verdict: Verdict) -> None:
+        batch, n = case.batch, case.tries.n
+        is_again = verdict.step is Step.AGAIN
+        if is_again and (is_of_the_batch(verdict) or case.n_tested):
+            self._leave(case, verdict.code)
+            return
+        self._count(case, BatchState.PENDING, batch.n_rows)
         if verdict.step is not Step.LEAVE:
             what = (
                 f"batch {batch.batch_no} ({batch.n_rows} rows, {len(batch.body)} bytes)"
             )
             self._fail(fatal(verdict, what, n, heard=self._client.was_heard))
-        return []
 
-    async def _attempt(self, batch: Batch, n: int, *, trusted: bool) -> Verdict:
-        """Journal the intent, send, journal the verdict."""
-        no = batch.batch_no
-        if n == 1:
-            await self._journal.intend(
-                self._run_id, batch, target_bytes=self._target_bytes
-            )
-        else:
-            self._tally.n_retried += 1
-            await self._journal.attempt(self._run_id, no, n)
-        verdict = await self._send(batch) if await self._turnstile.enter() else STOPPED
-        rejected: tuple[RowRange, ...] = ()
-        if verdict.step is Step.REFUSED and batch.n_rows > 1:
-            named = verdict.named if trusted else ()
-            verdict = replace(verdict, named=named)
-            rejected = ranges_of(batch.rows[list(named)])
-            if len(named) == batch.n_rows:
-                verdict = replace(verdict, state=BatchState.REJECTED)
-        await self._journal.record(self._run_id, no, n, verdict, rejected=rejected)
-        return verdict
-
-    async def _send(self, batch: Batch) -> Verdict:
-        """Send once; the gate, the limit and a stop are in force before others go."""
-        began_s = self._clock.now()
-        try:
-            verdict = classify(await self._client.send_batch(batch.body), batch.n_rows)
-            self._learn(verdict, began_s)
-        except NoReplyError as error:
-            verdict = of_fault(error)
-            self._learn(verdict, began_s)
-        except (AccessError, ContractError) as error:
-            # Of the login or a refused token: this body was certainly not taken.
-            self._fail(error)
-            verdict = replace(STOPPED, code="NOT_LET_IN")
-        finally:
-            self._turnstile.leave()
-        return verdict
-
-    def _learn(self, verdict: Verdict, began_s: float) -> None:
+    def _is_over(self, case: Case, verdict: Verdict, wait_s: float) -> bool:
+        """Return whether to give a batch up; no patience runs while nobody may send."""
+        if self._pacer.is_hopeless:
+            return True
         now_s = self._clock.now()
-        self._pacer.observe(
-            now_s,
-            took_s=now_s - began_s,
-            failed=verdict.step is Step.AGAIN,
-            overloaded=is_overload(verdict),
-        )
-        if verdict.retry_after_s is not None:
-            self._pacer.shut(now_s, verdict.retry_after_s)
-        if verdict.step in FINAL_STEPS:
-            self._turnstile.stop()
-
-    def _parts(self, batch: Batch, named: tuple[int, ...]) -> list[tuple[Batch, bool]]:
-        """Return what is left without the named rows, or two halves, the last first."""
-        everyone = range(batch.n_rows)
-        if named:
-            groups = [tuple(sorted(set(everyone) - set(named)))]
-        else:
-            middle = batch.n_rows // 2
-            groups = [tuple(everyone[:middle]), tuple(everyone[middle:])]
-        parts = []
-        for positions, body in pieces(batch.body, groups):
-            part = Batch(
-                batch_no=self._child_no,
-                lane=batch.lane,
-                rows=batch.rows[list(positions)],
-                body=body,
-                digest=hashlib.sha256(body).hexdigest(),
-                parent_no=batch.batch_no,
-            )
-            self._child_no += 1
-            parts.append((part, not named))
-        return parts[::-1]
-
-    def _patience(self, verdict: Verdict) -> Patience:
+        shut_s = self._pacer.shut_in_all_s(now_s) - case.shut_s
+        spent_s = now_s - case.began_s - shut_s
+        patience = Patience(seconds=self._terms.max_wait_s)
         unsent = verdict.status is None and verdict.state is BatchState.PENDING
         if unsent and not self._client.was_heard:
-            return FIRST_CONTACT
-        return Patience()
+            self._n_unheard += 1
+            return FIRST_CONTACT.is_over(self._n_unheard, spent_s, wait_s)
+        return case.tries.is_over(verdict, patience, spent_s=spent_s, wait_s=wait_s)
+
+
+_SEARCH_ENDED: Final = "the search for refused rows reached its bound"
 
 
 def _with_counts(error: BaseException, report: DeliveryReport) -> BaseException:
-    """Return the error with the counts in its message; a defect stays as it is."""
+    """Return the error with the counts in its message."""
     if not isinstance(error, PipelineError):
         return error
     told = type(error)(

@@ -16,6 +16,9 @@ Everything that can stop a run, ordered by who can repair it.
     │   ├── TokenRefusedError
     │   └── WrongWorkspaceError
     ├── ContractError       the service answered what the contract does not know
+    ├── StoppedError        somebody asked the run to stop
+    │   ├── InterruptedRunError
+    │   └── TerminatedRunError
     ├── StateError          journal and disk
     │   ├── LockedError
     │   ├── JournalDamagedError
@@ -87,6 +90,18 @@ class WrongWorkspaceError(AccessError):
 
 class ContractError(PipelineError):
     """The service answered in a way that `contract.py` does not know."""
+
+
+class StoppedError(PipelineError):
+    """A signal ended the run; what was in flight is recorded, nothing is lost."""
+
+
+class InterruptedRunError(StoppedError):
+    """SIGINT, such as Ctrl-C."""
+
+
+class TerminatedRunError(StoppedError):
+    """SIGTERM, such as from a service manager."""
 
 
 class StateError(PipelineError):

@@ -11,7 +11,9 @@ import asyncio
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pipeline.records import MAIN_LANE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +24,36 @@ AHEAD_BYTES: Final = 32_000_000
 LAST_BATCH_S: Final = 30.0
 
 
+class BatchFeed(Protocol):
+    """
+    Where workers get their batches from.
+
+    Attributes:
+        error: What ended it early; nothing is handed out after it.
+    """
+
+    error: BaseException | None
+
+    async def take(self) -> Batch | None:
+        """Return the next batch, waiting for it; None when there is no further one."""
+
+    def settle(self) -> None:
+        """Say that a batch and all its parts are through."""
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+
+    async def aclose(self, patience_s: float | None = None) -> None:
+        """Stop, and give back what is held."""
+
+
 class Feed:
     """
     Batches in the order of the iterator, lane after lane.
 
     A batch of another lane is handed out only when none of the lane before is open,
-    its parts and repetitions included.
+    its parts and repetitions included; but the folded rows follow the main lane at
+    once, since a profile stands in one of the two only.
 
     Attributes:
         error: What the iterator raised; nothing is handed out after it.
@@ -66,9 +92,8 @@ class Feed:
     async def take(self) -> Batch | None:
         """Return the next batch, waiting for it; None when there is no further one."""
         while not self._is_stopped:
-            if self._ready and self._n_open == 0:
+            if self._ready and self._may_begin(self._ready[0].lane):
                 self._lane = self._ready[0].lane
-            if self._ready and self._ready[0].lane == self._lane:
                 return self._pop()
             if self._ended.is_set() and not self._ready:
                 return None
@@ -91,12 +116,23 @@ class Feed:
         self._ready.clear()
         self._wake_all()
 
-    async def aclose(self) -> None:
-        """Stop, and wait for the thread, though not for ever: it dies with us."""
+    async def aclose(self, patience_s: float | None = None) -> None:
+        """
+        Stop, and wait for the thread, though not for ever: it dies with us.
+
+        Args:
+            patience_s: In place of half a minute.
+        """
         self.stop()
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_BATCH_S):
+            async with asyncio.timeout(
+                LAST_BATCH_S if patience_s is None else patience_s
+            ):
                 await self._ended.wait()
+
+    def _may_begin(self, lane: int) -> bool:
+        is_joined = self._lane >= MAIN_LANE and lane >= MAIN_LANE
+        return self._n_open == 0 or lane == self._lane or is_joined
 
     def _pop(self) -> Batch:
         batch = self._ready.popleft()

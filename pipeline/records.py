@@ -200,7 +200,13 @@ class BatchState(StrEnum):
 
 
 class Step(StrEnum):
-    """What to do about a batch after a verdict."""
+    """
+    What to do about a batch after a verdict.
+
+    `again` asks for the same bytes, `auth` for a fresh token, `too_big` for halves,
+    `refused` for the batch without the named rows, or halves. After `stop` nothing
+    more is sent in this run; after `leave` this batch alone stays as it is.
+    """
 
     DONE = "done"
     AGAIN = "again"
@@ -215,7 +221,7 @@ class Fault(StrEnum):
     """
     How a call ended that has no trustworthy answer.
 
-    Only `unsent`, `certificate` and `proxy` prove that no request left.
+    Only `ambiguous` leaves open whether the request arrived.
     """
 
     UNSENT = "unsent"
@@ -230,11 +236,14 @@ class Verdict:
     What one attempt means for its batch.
 
     Attributes:
-        code: Stable name of the cause, such as `HTTP_429` or `READ_ERROR`.
+        code: Stable name of the cause, such as `HTTP_429` or `READ_ERROR`; of
+            rejected rows, a code of `contract.ROW_CODES`.
         status: None when there was no trustworthy answer.
         is_throttled: The service asked for less.
         retry_after_s: What the service, or the login before it, asked us to wait.
-        named: Positions in the body, from 0, that a refusal names.
+        named: Positions in the body, from 0, of rows that the service refuses.
+        max_tries: Attempts that end with this code before the batch is given up;
+            None leaves it to the patience of the run.
     """
 
     step: Step
@@ -244,6 +253,7 @@ class Verdict:
     is_throttled: bool = False
     retry_after_s: float | None = None
     named: tuple[int, ...] = ()
+    max_tries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-The one retry policy: tenacity obeys verdicts, pacing decides the wait.
+The one retry policy: tenacity obeys verdicts, pacing decides the wait and the end.
 
 One `AsyncRetrying` a batch, never shared. What is repeated is a positive list: the
 verdict `again` and nothing else. No exception is: a cancelled task, a full disk or a
@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, retry_if_result
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from pipeline.pacing import Patience, delay_s
+from pipeline.pacing import delay_s
 from pipeline.records import Step, Verdict
 
 if TYPE_CHECKING:
@@ -64,29 +64,20 @@ class _Wait(wait_base):
 
 
 class _Stop(stop_base):
-    """Attempts and seconds; tenacity's own reads a clock that cannot be given."""
+    """As told; tenacity's own stops read a clock that cannot be given."""
 
-    def __init__(
-        self, now: Callable[[], float], patience: Callable[[Verdict], Patience]
-    ) -> None:
-        self._now = now
-        self._patience = patience
-        self._began_s = now()
+    def __init__(self, is_over: Callable[[Verdict, float], bool]) -> None:
+        self._is_over = is_over
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        patience = self._patience(_verdict_of(retry_state))
-        spent_s = self._now() - self._began_s + retry_state.upcoming_sleep
-        return (
-            retry_state.attempt_number >= patience.attempts
-            or spent_s > patience.seconds
-        )
+        return self._is_over(_verdict_of(retry_state), retry_state.upcoming_sleep)
 
 
 async def persist(
     attempt: Callable[[], Awaitable[Verdict]],
     *,
     clock: Clock,
-    patience: Callable[[Verdict], Patience] = lambda _: Patience(),
+    is_over: Callable[[Verdict, float], bool],
 ) -> Verdict:
     """
     Attempt until the verdict is another than `again`, or patience ends.
@@ -94,12 +85,12 @@ async def persist(
     Args:
         attempt: Asked once or several times; its exceptions pass through at once.
         clock: Its `sleep` bridges the time between attempts.
-        patience: How much there is, after a verdict; a first contact has less of it.
+        is_over: Whether patience ends with this verdict, given the wait that would
+            come next; asked once after every attempt that failed.
 
     Returns:
         The last verdict; `again` in it means that patience ended.
     """
-    stop = _Stop(clock.now, patience)
     first = [await attempt()]
     if not _is_again(first[0]):
         return first[0]  # nearly always; tenacity would cost a tenth of the call
@@ -110,7 +101,7 @@ async def persist(
     retrying = AsyncRetrying(
         retry=retry_if_result(_is_again),
         wait=_Wait(clock.chance),
-        stop=stop,
+        stop=_Stop(is_over),
         sleep=clock.sleep,
         retry_error_callback=_verdict_of,
     )

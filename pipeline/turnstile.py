@@ -1,17 +1,18 @@
 """
-Where workers wait before they send: for the rate, for the gate, for room in flight.
+Where workers wait before they send: for the gate, for room in flight, for the rate.
 
-`pacing` decides, this file only waits. Every wait ends at once when sending stops.
+`pacing` decides, this file only waits. Who came first goes first, repetitions
+included. Every wait ends at once when sending stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.pacing import Pacer
+    from pipeline.pacing import Pacer, Ticket
     from pipeline.retrying import Clock
 
 
@@ -21,40 +22,52 @@ class Turnstile:
 
     Attributes:
         stopped: Set once, by `stop`; from then on nobody gets in.
+        met: Set once the service was heard, or when nobody will be.
     """
 
     def __init__(self, pacer: Pacer, clock: Clock) -> None:
         self._pacer = pacer
         self._clock = clock
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._queue = asyncio.Lock()  # its holder is the one who is next
+        self._changed: asyncio.Future[None] | None = None
         self.stopped = asyncio.Event()
+        self.met = asyncio.Event()
 
-    async def enter(self) -> bool:
-        """Wait for a place in flight; False when sending has stopped."""
-        await self.pause(self._pacer.book_s(self._clock.now()))
-        while not self.stopped.is_set():
-            shut_s = self._pacer.shut_s(self._clock.now())
-            if shut_s > 0:
-                await self.pause(shut_s)
-            elif self._pacer.enter(self._clock.now()):
-                return True
-            else:
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiting.append(waiter)
-                await waiter
-        return False
+    async def enter(self, *, cost: int = 0, is_suspect: bool = False) -> Ticket | None:
+        """
+        Wait for a place in flight; None when sending has stopped.
 
-    def leave(self) -> None:
-        """Give the place back; the limit may have moved by more than one."""
-        self._pacer.leave()
-        for _ in range(self._pacer.limit - self._pacer.in_flight):
-            self._wake_one()
+        Args:
+            cost: What the budget pays for a repetition.
+            is_suspect: As in `pacing.Ticket`.
+        """
+        async with self._queue:
+            while not self.stopped.is_set():
+                found = self._pacer.enter(
+                    self._clock.now(),
+                    self._clock.chance() if cost else 0.0,
+                    cost=cost,
+                    is_suspect=is_suspect,
+                )
+                if not isinstance(found, float):
+                    return found
+                if math.isinf(found):
+                    self._changed = asyncio.get_running_loop().create_future()
+                    await self._changed
+                else:
+                    await self.pause(found)
+        return None
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the place back."""
+        self._pacer.leave(ticket)
+        self._tell()
 
     def stop(self) -> None:
         """Let nobody in any more, and end every pause."""
         self.stopped.set()
-        while self._waiting:
-            self._wake_one()
+        self.met.set()
+        self._tell()
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not beyond a stop."""
@@ -70,9 +83,6 @@ class Turnstile:
             sleep.cancel()
             stop.cancel()
 
-    def _wake_one(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _tell(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)

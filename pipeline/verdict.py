@@ -1,92 +1,253 @@
 """
-What a reply means for a batch: one table, and how a refusal names rows.
+What a reply means for a batch: one table, `TABLE`, read from top to bottom.
 
-Sources: API 5.2 to 5.4 (202 means accepted, 207 and 400 are undocumented for rows),
-API 7.3 (error bodies), RFC 9110 10.2.3 (Retry-After). Statuses that the API does not
-document still get a verdict: every status has one, and none of those that may pass
-with time rejects a row.
+Sources: API 5.2 to 5.4 (202 means accepted; 207 and 400 are documented by old
+descriptions only), API 7.3 (error bodies), RFC 9110 10.2.3 (Retry-After). Every status
+and every fault has a verdict, documented or not, and none that may pass with time
+rejects a row.
 
 This module knows neither time nor transport; what HTTP libraries raise arrives here
-as a `Fault`.
+as a `Fault`. What a verdict ends a run with is told in `endings`.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from pipeline.contract import FIELD_BY_NAME
-from pipeline.errors import (
-    ContractError,
-    InvariantError,
-    PatienceEndedError,
-    PipelineError,
-    SettingsError,
-    TokenRefusedError,
-    UnreachableError,
-)
+from pipeline.naming import read_naming
 from pipeline.records import BatchState, Fault, Step, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from pipeline.naming import Naming
     from pipeline.records import Reply
 
-ACCEPTED: Final = 202
 OK: Final = 200
+ACCEPTED: Final = 202
+PARTLY: Final = 207
 TOO_MANY: Final = 429
-CLIENT_ERRORS: Final = range(400, 500)
-WRITE_ANSWERS: Final = frozenset({ACCEPTED})
+CONFLICTS: Final = frozenset({409, 423})
 READ_ANSWERS: Final = frozenset({OK})
-
-_PENDING, _UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
-# A 5xx or a 408 may have been applied before it was answered: nothing is known.
-_TABLE: Final = {
-    400: (Step.REFUSED, _PENDING),
-    401: (Step.AUTH, _PENDING),
-    403: (Step.AUTH, _PENDING),
-    408: (Step.AGAIN, _UNKNOWN),
-    409: (Step.AGAIN, _PENDING),
-    413: (Step.TOO_BIG, _PENDING),
-    422: (Step.REFUSED, _PENDING),
-    423: (Step.AGAIN, _PENDING),
-    425: (Step.AGAIN, _PENDING),
-    429: (Step.AGAIN, _PENDING),
-    500: (Step.AGAIN, _UNKNOWN),
-    502: (Step.AGAIN, _UNKNOWN),
-    503: (Step.AGAIN, _UNKNOWN),
-    504: (Step.AGAIN, _UNKNOWN),
-    520: (Step.AGAIN, _UNKNOWN),
-    521: (Step.AGAIN, _UNKNOWN),
-    522: (Step.AGAIN, _UNKNOWN),
-    523: (Step.AGAIN, _UNKNOWN),
-    524: (Step.AGAIN, _UNKNOWN),
-}
-_FAULTS: Final = {
-    Fault.UNSENT: (Step.AGAIN, _PENDING),
-    Fault.AMBIGUOUS: (Step.AGAIN, _UNKNOWN),
-    Fault.CERTIFICATE: (Step.STOP, _PENDING),
-    Fault.PROXY: (Step.STOP, _PENDING),
-}
-
-STOPPED: Final = Verdict(Step.LEAVE, _PENDING, "STOPPED")  # nothing was sent
-REFUSED_CODE: Final = "REFUSED"  # a code of `contract.ROW_CODES`
-_TIMEOUTS: Final = frozenset({"READ_TIMEOUT", "WRITE_TIMEOUT", "DEADLINE"})
+# Codes of this table beside `HTTP_<status>` and the names of faults.
+ACCEPTED_BODY: Final = "ACCEPTED_BODY"
+ACCEPTED_TORN: Final = "ACCEPTED_TORN"
+REFUSED_CODE: Final = "REFUSED"  # codes of `contract.ROW_CODES`, as the next
+TOO_LARGE_CODE: Final = "TOO_LARGE"
+ANOMALIES: Final = frozenset({ACCEPTED_BODY, ACCEPTED_TORN})
 
 _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _MOST_SECONDS: Final = 1e9
-# "list[3].email" (API 5.3); the word before the bracket must not be a profile field,
-# or "tags[3]" would name row 3.
-_ROW_NAME = re.compile(r"([A-Za-z]*)\[([0-9]{1,6})\]")
-_LIST_FIELDS: Final = frozenset(FIELD_BY_NAME) | {"attributes", "agreements"}
-# Numbers are left as text: only their ends matter, and a long one must not fail.
-_DECODER: Final = json.JSONDecoder(parse_float=str, parse_int=str)
-_BLANK = re.compile(r"[ \t\r\n]*")
+_TIMEOUTS: Final = frozenset({"READ_TIMEOUT", "WRITE_TIMEOUT", "DEADLINE"})
+
+
+class Shape(StrEnum):
+    """What the body of a reply is, as far as the table asks."""
+
+    PLACED = "errors, each of a known row"
+    UNPLACED = "errors, not all of a known row"
+    TORN = "not complete"
+    OTHER = "anything else"
+
+
+class Size(StrEnum):
+    """How many rows the request held."""
+
+    ONE = "one row"
+    MANY = "several rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    One line of the table.
+
+    Attributes:
+        meaning: For people.
+        statuses: That it is about; empty for a fault.
+        fault: How the call ended without an answer; None for an answer.
+        codes: Of the fault; empty for all of it.
+        shapes: Of the body; empty for any.
+        size: Of the request; None for any.
+        code: Of the verdict; empty for `HTTP_<status>`, or the code of the fault.
+        max_tries: As in `Verdict`.
+    """
+
+    meaning: str
+    step: Step
+    state: BatchState
+    statuses: tuple[int, ...] | range = ()
+    fault: Fault | None = None
+    codes: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    size: Size | None = None
+    code: str = ""
+    max_tries: int | None = None
+
+    def holds(self, status: int, shape: Shape, size: Size) -> bool:
+        """Return whether it is about this answer."""
+        return (
+            self.fault is None
+            and (not self.statuses or status in self.statuses)
+            and (not self.shapes or shape in self.shapes)
+            and self.size in (None, size)
+        )
+
+
+_ACCEPTED, _REJECTED = BatchState.ACCEPTED, BatchState.REJECTED
+_PENDING, _UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
+_ERRORS: Final = (Shape.PLACED, Shape.UNPLACED)
+
+# `unknown` where the service may have applied the batch before it answered so.
+TABLE: Final[tuple[Rule, ...]] = (
+    Rule(
+        "accepted, but the body speaks of errors; counted as an anomaly",
+        *(Step.DONE, _ACCEPTED),
+        statuses=(ACCEPTED,),
+        shapes=_ERRORS,
+        code=ACCEPTED_BODY,
+    ),
+    Rule(
+        "accepted; the body broke off behind the complete header",
+        *(Step.DONE, _ACCEPTED),
+        statuses=(ACCEPTED,),
+        shapes=(Shape.TORN,),
+        code=ACCEPTED_TORN,
+    ),
+    Rule("accepted", Step.DONE, _ACCEPTED, statuses=(ACCEPTED,)),
+    Rule(
+        "this row is refused",
+        *(Step.REFUSED, _REJECTED),
+        statuses=(PARTLY,),
+        shapes=_ERRORS,
+        size=Size.ONE,
+        code=REFUSED_CODE,
+    ),
+    Rule(
+        "the named rows are refused, the others accepted",
+        *(Step.DONE, _ACCEPTED),
+        statuses=(PARTLY,),
+        shapes=(Shape.PLACED,),
+    ),
+    Rule(
+        "the named rows are refused, of the others nothing is known: sent again in "
+        "parts",
+        *(Step.REFUSED, _UNKNOWN),
+        statuses=(PARTLY,),
+        shapes=(Shape.UNPLACED,),
+    ),
+    Rule(
+        "some rows are refused, nobody knows which: sent again, then the run stops",
+        *(Step.AGAIN, _UNKNOWN),
+        statuses=(PARTLY,),
+        max_tries=3,
+    ),
+    Rule(
+        "this row is refused",
+        *(Step.REFUSED, _REJECTED),
+        statuses=(400, 422),
+        size=Size.ONE,
+        code=REFUSED_CODE,
+    ),
+    Rule(
+        "the named rows are refused, the others sent again",
+        *(Step.REFUSED, _PENDING),
+        statuses=(400, 422),
+        shapes=_ERRORS,
+    ),
+    Rule(
+        "some row is refused: sent again in halves",
+        *(Step.REFUSED, _PENDING),
+        statuses=(400, 422),
+    ),
+    Rule(
+        "the token is refused: once more with a fresh one, then the run stops",
+        *(Step.AUTH, _PENDING),
+        statuses=(401, 403),
+    ),
+    Rule("wrong address: the run stops", Step.STOP, _PENDING, statuses=(404,)),
+    Rule(
+        "this row is too large for the service",
+        *(Step.TOO_BIG, _REJECTED),
+        statuses=(413,),
+        size=Size.ONE,
+        code=TOO_LARGE_CODE,
+    ),
+    Rule(
+        "too big: sent again in halves",
+        *(Step.TOO_BIG, _PENDING),
+        statuses=(413,),
+    ),
+    Rule("sent again", Step.AGAIN, _UNKNOWN, statuses=(408,)),
+    Rule(
+        "sent again, then left pending",
+        *(Step.AGAIN, _PENDING),
+        statuses=(409, 423),
+        max_tries=3,
+    ),
+    Rule("sent again", Step.AGAIN, _PENDING, statuses=(425,)),
+    Rule("asks for less: sent again", Step.AGAIN, _PENDING, statuses=(TOO_MANY,)),
+    Rule(
+        "sent again",
+        *(Step.AGAIN, _UNKNOWN),
+        statuses=(500, 502, 503, 504, 520, 521, 522, 523, 524),
+    ),
+    Rule(
+        "never followed: the run stops",
+        *(Step.STOP, _UNKNOWN),
+        statuses=range(300, 400),
+    ),
+    Rule(
+        "out of the contract: the run stops",
+        *(Step.STOP, _PENDING),
+        statuses=(405, 406, 411, 415, 426, 431),
+    ),
+    Rule(
+        "out of the contract: the run stops",
+        *(Step.STOP, _UNKNOWN),
+        statuses=(501, 505),
+    ),
+    Rule(
+        "another success than 202 proves nothing: the run stops",
+        *(Step.STOP, _UNKNOWN),
+        statuses=range(200, 300),
+    ),
+    Rule("unknown: the run stops", Step.STOP, _PENDING, statuses=range(400, 500)),
+    Rule("unknown: the run stops", Step.STOP, _UNKNOWN),
+    Rule(
+        "the handshake of TLS fails: sent again, then the run stops",
+        *(Step.AGAIN, _PENDING),
+        fault=Fault.UNSENT,
+        codes=("TLS_ERROR",),
+        max_tries=3,
+    ),
+    Rule("nothing left: sent again", Step.AGAIN, _PENDING, fault=Fault.UNSENT),
+    Rule(
+        "what came back is not HTTP: sent again, then the run stops",
+        *(Step.AGAIN, _UNKNOWN),
+        fault=Fault.AMBIGUOUS,
+        codes=("NOT_HTTP",),
+        max_tries=3,
+    ),
+    Rule(
+        "nobody knows whether it arrived: sent again",
+        *(Step.AGAIN, _UNKNOWN),
+        fault=Fault.AMBIGUOUS,
+    ),
+    Rule(
+        "nobody vouches for the certificate: the run stops",
+        *(Step.STOP, _PENDING),
+        fault=Fault.CERTIFICATE,
+    ),
+    Rule("the proxy refuses: the run stops", Step.STOP, _PENDING, fault=Fault.PROXY),
+)
+
+STOPPED: Final = Verdict(Step.LEAVE, _PENDING, "STOPPED")  # nothing was sent
 
 
 class NoReplyError(Exception):
@@ -107,101 +268,89 @@ class NoReplyError(Exception):
 
 
 def classify(
-    reply: Reply, n_rows: int = 1, *, answers: AbstractSet[int] = WRITE_ANSWERS
+    reply: Reply,
+    n_rows: int = 1,
+    *,
+    sent: bytes = b"",
+    answers: AbstractSet[int] | None = None,
 ) -> Verdict:
     """
     Read a reply.
 
     Args:
         reply: Status and headers have arrived completely; its body need not have.
-        n_rows: In the body that was sent; a single refused row is rejected.
-        answers: Statuses that answer this call as the contract says. Only 202 is
-            worth something without its whole body.
+        n_rows: In the body that was sent.
+        sent: That body, to find refused values in.
+        answers: For a call that is not a batch: statuses that answer it as the
+            contract says. Only 202 is worth something without its whole body.
 
     Raises:
         Nothing, whatever the service sent.
+
+    Cost: a 202 without a body costs one comparison; a body that lists errors is
+        compared with the rows that were sent.
     """
     status = reply.status
-    code = f"HTTP_{status}"
-    if status in answers:
+    if answers is not None and status in answers:
         if reply.is_complete or status == ACCEPTED:
-            return Verdict(Step.DONE, BatchState.ACCEPTED, code, status)
+            return Verdict(Step.DONE, _ACCEPTED, f"HTTP_{status}", status)
         return Verdict(Step.AGAIN, _UNKNOWN, "BODY_TORN", status)
-    step, state = _TABLE.get(status, (Step.STOP, _state_of_the_unknown(status)))
-    verdict = Verdict(step, state, code, status)
-    if step is Step.AGAIN:
-        wait_s = retry_after_s(reply)
-        throttled = status == TOO_MANY or wait_s is not None
-        return replace(verdict, is_throttled=throttled, retry_after_s=wait_s)
-    if step is Step.REFUSED:
-        if n_rows == 1:
-            return Verdict(step, BatchState.REJECTED, REFUSED_CODE, status, named=(0,))
-        return replace(verdict, named=named_rows(reply.body, n_rows))
-    return verdict
+    is_batch = answers is None
+    naming = read_naming(reply.body, n_rows, sent) if is_batch and reply.body else None
+    size = Size.ONE if n_rows == 1 else Size.MANY
+    rule = rule_of(status, _shape_of(reply, naming), size, is_batch=is_batch)
+    asked_s = retry_after_s(reply) if rule.step is Step.AGAIN else None
+    return Verdict(
+        rule.step,
+        rule.state,
+        rule.code or f"HTTP_{status}",
+        status,
+        is_throttled=rule.step is Step.AGAIN
+        and (status == TOO_MANY or asked_s is not None),
+        retry_after_s=asked_s,
+        named=_named(rule, naming),
+        max_tries=rule.max_tries,
+    )
+
+
+def rule_of(status: int, shape: Shape, size: Size, *, is_batch: bool = True) -> Rule:
+    """Return the first rule that is about an answer; there always is one."""
+    return next(
+        rule
+        for rule in TABLE
+        if rule.holds(status, shape, size)
+        # What a success means is said here for batches alone.
+        and (is_batch or rule.statuses not in ((ACCEPTED,), (PARTLY,)))
+    )
+
+
+def _shape_of(reply: Reply, naming: Naming | None) -> Shape:
+    if naming is not None:
+        return Shape.UNPLACED if naming.n_unplaced else Shape.PLACED
+    return Shape.OTHER if reply.is_complete else Shape.TORN
+
+
+def _named(rule: Rule, naming: Naming | None) -> tuple[int, ...]:
+    if rule.state is _REJECTED:
+        return (0,)
+    is_naming = rule.step in (Step.DONE, Step.REFUSED) and rule.code != ACCEPTED_BODY
+    return naming.positions if naming is not None and is_naming else ()
 
 
 def of_fault(error: NoReplyError) -> Verdict:
     """Read a call that has no answer; never a rejection."""
-    step, state = _FAULTS[error.fault]
+    rule = next(
+        rule
+        for rule in TABLE
+        if rule.fault is error.fault and (not rule.codes or error.code in rule.codes)
+    )
     return Verdict(
-        step,
-        state,
+        rule.step,
+        rule.state,
         error.code,
         is_throttled=error.retry_after_s is not None,
         retry_after_s=error.retry_after_s,
-    )
-
-
-def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:
-    """
-    Return the error that a verdict ends a run with, once it is not to be repeated.
-
-    Args:
-        verdict: Of the last attempt.
-        what: The batch or call, without any value of a row.
-        n: Attempts made.
-        heard: Whether the service ever answered anything.
-    """
-    if verdict.step is Step.AGAIN:
-        return _out_of_patience(verdict, what, n, heard=heard)
-    if verdict.step is Step.AUTH:
-        return TokenRefusedError(
-            f"{what} was refused ({verdict.code}); check the key and its permissions."
-        )
-    if verdict.step is Step.TOO_BIG:
-        return ContractError(
-            f"{what} is too big for the service ({verdict.code}); its rows are "
-            "pending, begin anew with a smaller --max-bytes."
-        )
-    if verdict.code == "CERTIFICATE":
-        return ContractError(
-            "the certificate of the service cannot be trusted; nothing was sent; name "
-            "the right authority with --ca-bundle, or find out who answers there."
-        )
-    if verdict.code == "PROXY_ERROR":
-        return SettingsError(
-            "the proxy of the environment refuses; nothing was sent; correct the proxy "
-            "variables or leave --env-proxy away."
-        )
-    return ContractError(
-        f"{what} was answered with {verdict.code}, which the contract does not know; "
-        "its rows are pending; check the base URL and what stands on the way."
-    )
-
-
-def _out_of_patience(
-    verdict: Verdict, what: str, n: int, *, heard: bool
-) -> PipelineError:
-    if not heard and verdict.state is BatchState.PENDING:
-        return UnreachableError(
-            f"the service does not answer ({verdict.code}, {n} attempts); check the "
-            "base URL and the network; nothing was sent."
-        )
-    asked_s = verdict.retry_after_s
-    wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
-    return PatienceEndedError(
-        f"{what} got no lasting answer in {n} attempts: {verdict.code}{wait}; its rows "
-        "are pending; run the same command later."
+        max_tries=rule.max_tries,
     )
 
 
@@ -210,8 +359,14 @@ def is_overload(verdict: Verdict) -> bool:
     return verdict.is_throttled or verdict.code in _TIMEOUTS
 
 
-def _state_of_the_unknown(status: int) -> BatchState:
-    return _PENDING if status in CLIENT_ERRORS else _UNKNOWN
+def is_failure(verdict: Verdict) -> bool:
+    """Return whether the service failed, rather than refused or asked for less."""
+    return verdict.step is Step.AGAIN and verdict.status not in (TOO_MANY, PARTLY)
+
+
+def is_of_the_batch(verdict: Verdict) -> bool:
+    """Return whether only this batch is given up when its tries are used up."""
+    return verdict.status in CONFLICTS
 
 
 def retry_after_s(reply: Reply) -> float | None:
@@ -237,73 +392,3 @@ def _moment(text: str) -> datetime | None:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def named_rows(body: bytes, n_rows: int) -> tuple[int, ...]:
-    """
-    Return the positions, from 0, that an error body names (API 5.3, 7.3); often none.
-
-    Positions outside the batch are not believed.
-    """
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return ()
-    errors = content.get("errors") if isinstance(content, dict) else content
-    if not isinstance(errors, list):
-        return ()
-    found = (_position(entry) for entry in errors)
-    return tuple(sorted({n for n in found if n is not None and n < n_rows}))
-
-
-def _position(entry: object) -> int | None:
-    field = entry.get("field") if isinstance(entry, dict) else None
-    match = _ROW_NAME.match(field) if isinstance(field, str) else None
-    if match is None or match[1] in _LIST_FIELDS:
-        return None
-    return int(match[2])
-
-
-def pieces(
-    body: bytes, groups: Sequence[tuple[int, ...]]
-) -> list[tuple[tuple[int, ...], bytes]]:
-    """
-    Cut a body into bodies of the rows at the given positions, byte for byte.
-
-    Nothing is encoded anew: a number keeps its spelling.
-
-    Raises:
-        InvariantError: *body* is not a JSON array, or has no such row.
-    """
-    rows = _elements(body)
-    if any(n >= len(rows) for group in groups for n in group):
-        raise InvariantError(
-            f"a body holds {len(rows)} rows, fewer than its batch; please report this"
-        )
-    return [
-        (group, b"[" + b",".join(rows[n] for n in group) + b"]") for group in groups
-    ]
-
-
-def _elements(body: bytes) -> list[bytes]:
-    text = body.decode()
-    found: list[bytes] = []
-    at = 1
-    try:
-        while True:
-            at = _past_blank(text, at)
-            end = _DECODER.raw_decode(text, at)[1]
-            found.append(text[at:end].encode())
-            at = _past_blank(text, end)
-            if text[at] == "]":
-                return found
-            at += 1
-    except (ValueError, IndexError):
-        raise InvariantError(
-            f"a body of {len(body)} bytes is not a JSON array; please report this"
-        ) from None
-
-
-def _past_blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at

@@ -11,7 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.client import PAGE_BODY_BYTES, SMALL_BODY_BYTES, Client
+from pipeline.client import (
+    PAGE_BODY_BYTES,
+    SHORT_KEEPALIVE_S,
+    SMALL_BODY_BYTES,
+    Client,
+)
 from pipeline.errors import (
     ContractError,
     InvariantError,
@@ -291,7 +296,7 @@ def test_tokens_of_two_seconds_are_renewed_when_the_service_says_so() -> None:
         (httpx.CloseError("canary"), Fault.AMBIGUOUS, "CLOSE_ERROR"),
         (httpx.ReadTimeout("canary"), Fault.AMBIGUOUS, "READ_TIMEOUT"),
         (httpx.WriteTimeout("canary"), Fault.AMBIGUOUS, "WRITE_TIMEOUT"),
-        (httpx.RemoteProtocolError("canary"), Fault.AMBIGUOUS, "PROTOCOL_ERROR"),
+        (httpx.RemoteProtocolError("canary"), Fault.AMBIGUOUS, "DISCONNECTED"),
         (TimeoutError("canary"), Fault.AMBIGUOUS, "DEADLINE"),
     ],
 )
@@ -338,11 +343,11 @@ def test_nothing_listens() -> None:
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
-        (b"", "PROTOCOL_ERROR"),
-        (b"HTTP/1.1 20", "PROTOCOL_ERROR"),
-        (b"HTTP/1.1 202 Accepted\r\nX: y", "PROTOCOL_ERROR"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "PROTOCOL_ERROR"),
-        (b"HTTP/1.1 202 OK\r\nX: " + b"y" * 300_000, "PROTOCOL_ERROR"),
+        (b"", "DISCONNECTED"),
+        (b"HTTP/1.1 20", "DISCONNECTED"),
+        (b"HTTP/1.1 202 Accepted\r\nX: y", "DISCONNECTED"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "NOT_HTTP"),
+        (b"HTTP/1.1 202 OK\r\nX: " + b"y" * 300_000, "NOT_HTTP"),
     ],
 )
 def test_a_torn_head_is_no_answer(reply: bytes, code: str) -> None:
@@ -367,6 +372,55 @@ def test_a_torn_body_hides_no_202(body: bytes, *, reset: bool) -> None:
         reply = ask(lambda c: c.send_batch(b"[]"), remote=loopback(url))
 
     assert (reply.status, reply.is_complete) == (202, False)
+
+
+def broken_handshake() -> httpx.ConnectError:
+    error = httpx.ConnectError("canary")
+    error.__cause__ = ssl.SSLError("canary")
+    return error
+
+
+def test_a_handshake_that_fails_is_not_a_certificate() -> None:
+    with pytest.raises(NoReplyError) as caught:
+        ask(lambda c: c.send_batch(b"[]"), always(broken_handshake()), READY)
+
+    assert (caught.value.fault, caught.value.code) == (Fault.UNSENT, "TLS_ERROR")
+
+
+def test_connections_found_dead_twice_are_kept_shorter() -> None:
+    served: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2)
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+        assert head.startswith(b"POST")
+        # One more request on this connection, and it hangs up instead of an answer.
+        await reader.read(1)
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> list[str]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        remote = loopback(f"http://127.0.0.1:{port}")
+        found = []
+        async with Client(remote) as client:
+            for n in range(6):
+                if n == 5:
+                    await asyncio.sleep(SHORT_KEEPALIVE_S + 0.1)
+                try:
+                    found.append(str((await client.send_batch(b"[]")).status))
+                except NoReplyError as error:
+                    found.append(error.code)
+        server.close()
+        await asyncio.gather(*filter(None, served), return_exceptions=True)
+        return found
+
+    found = asyncio.run(main())
+    assert found == ["202", "DISCONNECTED", "202", "DISCONNECTED", "202", "202"]
+    assert len(served) == 4
 
 
 def test_a_client_works_on_after_a_fault() -> None:
@@ -400,6 +454,16 @@ def test_a_page_that_unpacks_without_end_is_refused() -> None:
     service = always((200, {"Content-Encoding": "gzip"}, bomb))
     with pytest.raises(ContractError, match="smaller pages"):
         ask(lambda c: c.list_profiles(limit=1, offset=0), service)
+
+
+def test_a_202_with_a_body_that_unpacks_without_end_is_still_a_202() -> None:
+    bomb = gzip.compress(b"\0" * (SMALL_BODY_BYTES + 1))
+    reply = ask(
+        lambda c: c.send_batch(b"[]"), always((202, {"Content-Encoding": "gzip"}, bomb))
+    )
+
+    assert (reply.status, reply.is_complete) == (202, False)
+    assert len(reply.body) == SMALL_BODY_BYTES
 
 
 def test_a_body_that_is_not_packed_as_it_says_stays_as_it_is() -> None:

@@ -15,6 +15,7 @@ from pipeline.client import Client
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.errors import (
     ContractError,
+    LimitError,
     PatienceEndedError,
     PipelineError,
     SettingsError,
@@ -282,17 +283,6 @@ def test_a_wait_beyond_the_patience_ends_the_run(send: Send) -> None:
     assert done.time.now_s == 0.0
 
 
-def test_patience_ends_and_the_row_is_never_rejected(send: Send) -> None:
-    service = Service(lambda _: 503)
-    done = send(batches_of(3), service)
-
-    assert isinstance(done.error, PatienceEndedError)
-    assert max(len(rows) for rows in (done.rows(s) for s in BatchState)) > 0
-    assert done.rows(BatchState.ACCEPTED) == done.rows(BatchState.REJECTED) == []
-    assert len(service.requests) <= 3 * 8
-    assert done.report.rows_pending == 30
-
-
 def test_nobody_there_is_told_soon(send: Send) -> None:
     service = Service(lambda _: 202, login=lambda _: httpx.ConnectError("canary"))
     done = send(batches_of(30), service)
@@ -305,7 +295,7 @@ def test_nobody_there_is_told_soon(send: Send) -> None:
     assert set(done.row_states().values()) == {BatchState.PENDING}
 
 
-@pytest.mark.parametrize("status", [200, 204, 207, 301, 404, 405, 415, 501])
+@pytest.mark.parametrize("status", [200, 204, 207, 301, 405, 415, 501])
 def test_an_answer_out_of_contract_stops_with_rows_pending(
     send: Send, status: int
 ) -> None:
@@ -314,18 +304,10 @@ def test_an_answer_out_of_contract_stops_with_rows_pending(
 
     assert isinstance(done.error, ContractError)
     assert f"HTTP_{status}" in str(done.error)
-    assert len(service.requests) <= 4
+    n_tries = 3 if status == 207 else 1
+    assert len(service.requests) <= 12 * n_tries
     assert not done.rows(BatchState.ACCEPTED)
     assert not done.rows(BatchState.REJECTED)
-
-
-def test_a_413_names_the_size(send: Send) -> None:
-    (batch,) = batches_of(1)
-    done = send([batch], Service(lambda _: 413))
-
-    assert isinstance(done.error, ContractError)
-    assert f"{len(batch.body)} bytes" in str(done.error)
-    assert done.rows(BatchState.PENDING) == list(range(1, 11))
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -415,7 +397,7 @@ def test_what_is_not_isolated_within_the_cap_stays_pending(send: Send) -> None:
     service = refusing(bad, naming=False)
     done = send(batches_of(1, 1000), service)
 
-    assert done.error is None
+    assert isinstance(done.error, LimitError)
     assert len(service.requests) == 151
     rejected, pending = done.rows(BatchState.REJECTED), done.rows(BatchState.PENDING)
     assert set(rejected) <= bad
@@ -424,12 +406,13 @@ def test_what_is_not_isolated_within_the_cap_stays_pending(send: Send) -> None:
 
 
 def test_the_search_is_capped_for_the_run_too(send: Send) -> None:
-    service = refusing(set(range(1, 2000)), naming=False)
-    done = send(batches_of(10, 199), service)
+    """A quarter is bad, so that it does not look systematic."""
+    service = refusing(set(range(1, 4000, 4)), naming=False)
+    done = send(batches_of(20, 199), service)
 
-    assert done.error is None
-    assert len(service.requests) == 10 + 1000
-    assert len(done.row_states()) == 1990
+    assert isinstance(done.error, LimitError)
+    assert len(service.requests) == 20 + 1000
+    assert len(done.row_states()) == 20 * 199
 
 
 # -- order, pace, ends ---------------------------------------------------------------

@@ -1,11 +1,9 @@
 """The policy repeats the verdict `again` and nothing else."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from pipeline.pacing import FIRST_CONTACT, Patience
 from pipeline.records import BatchState, Step, Verdict
 from pipeline.retrying import Clock, persist
 
@@ -27,64 +25,61 @@ class Time:
 
 
 def ask(
-    time: Time,
-    verdicts: list[Verdict],
-    patience: Callable[[Verdict], Patience] = lambda _: Patience(),
-) -> tuple[Verdict, int]:
+    time: Time, verdicts: list[Verdict], most: int = 8
+) -> tuple[Verdict, list[float]]:
+    """Return the last verdict, and the waits that patience was asked about."""
     asked = 0
+    waits: list[float] = []
 
     async def attempt() -> Verdict:
         nonlocal asked
         asked += 1
         return verdicts[min(asked, len(verdicts)) - 1]
 
-    verdict = asyncio.run(persist(attempt, clock=time.clock, patience=patience))
-    return verdict, asked
+    def is_over(verdict: Verdict, wait_s: float) -> bool:
+        assert verdict.step is Step.AGAIN
+        waits.append(wait_s)
+        return len(waits) >= most
+
+    verdict = asyncio.run(persist(attempt, clock=time.clock, is_over=is_over))
+    assert asked == len(waits) + (verdict.step is not Step.AGAIN)
+    return verdict, waits
 
 
 def test_a_first_answer_is_taken_without_waiting() -> None:
     time = Time()
 
-    assert ask(time, [DONE]) == (DONE, 1)
+    assert ask(time, [DONE]) == (DONE, [])
     assert time.sleeps == []
 
 
 def test_the_waits_double_with_full_jitter() -> None:
     time = Time(chance=0.5)
 
-    assert ask(time, [AGAIN, AGAIN, AGAIN, DONE]) == (DONE, 4)
+    assert ask(time, [AGAIN, AGAIN, AGAIN, DONE]) == (DONE, [0.25, 0.5, 1.0])
     assert time.sleeps == [0.25, 0.5, 1.0]
 
 
 def test_retry_after_is_obeyed() -> None:
     time = Time(chance=0.0)
-    throttled = Verdict(Step.AGAIN, BatchState.PENDING, "HTTP_429", 429, True, 30.0)
+    throttled = Verdict(
+        Step.AGAIN,
+        BatchState.PENDING,
+        "HTTP_429",
+        429,
+        is_throttled=True,
+        retry_after_s=30.0,
+    )
     ask(time, [throttled, DONE])
 
     assert time.sleeps == [30.0]
 
 
-def test_eight_attempts_are_all() -> None:
-    assert ask(Time(), [AGAIN]) == (AGAIN, 8)
-
-
-def test_a_wait_beyond_the_patience_is_not_begun() -> None:
+def test_when_patience_ends_no_further_wait_is_begun() -> None:
     time = Time()
-    huge = Verdict(Step.AGAIN, BatchState.PENDING, "HTTP_429", 429, True, 901.0)
 
-    assert ask(time, [huge]) == (huge, 1)
-    assert time.sleeps == []
-
-
-def test_a_wait_within_the_patience_is_honoured() -> None:
-    time = Time(chance=0.0)
-    long = Verdict(Step.AGAIN, BatchState.PENDING, "HTTP_429", 429, True, 899.0)
-
-    assert ask(time, [long, DONE]) == (DONE, 2)
-
-
-def test_a_first_contact_has_less_patience() -> None:
-    assert ask(Time(), [AGAIN], lambda _: FIRST_CONTACT) == (AGAIN, 3)
+    assert ask(time, [AGAIN], most=3) == (AGAIN, [0.25, 0.5, 1.0])
+    assert time.sleeps == [0.25, 0.5]
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, KeyError, OSError])
@@ -99,7 +94,7 @@ def test_no_exception_is_repeated(error: type[BaseException]) -> None:
         raise error
 
     async def main() -> None:
-        await persist(attempt, clock=Time().clock)
+        await persist(attempt, clock=Time().clock, is_over=lambda *_: False)
 
     with pytest.raises(error):
         asyncio.run(main())

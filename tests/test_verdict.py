@@ -8,28 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import (
-    ContractError,
-    InvariantError,
-    PatienceEndedError,
-    PipelineError,
-    SettingsError,
-    TokenRefusedError,
-    UnreachableError,
-)
 from pipeline.records import BatchState, Fault, Reply, Step, Verdict
 from pipeline.verdict import (
+    ANOMALIES,
     READ_ANSWERS,
+    TABLE,
     NoReplyError,
+    Shape,
+    Size,
     classify,
-    fatal,
+    is_failure,
+    is_of_the_batch,
     is_overload,
-    named_rows,
     of_fault,
-    pieces,
     retry_after_s,
+    rule_of,
 )
 
+DONE, AGAIN, STOP, REFUSED = Step.DONE, Step.AGAIN, Step.STOP, Step.REFUSED
+ACCEPTED, REJECTED = BatchState.ACCEPTED, BatchState.REJECTED
+PENDING, UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
 TRANSIENT = {408, 409, 423, 425, 429, 500, 502, 503, 504, *range(520, 525)}
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 DATE = format_datetime(NOW, usegmt=True)
@@ -39,37 +37,139 @@ def reply(status: int = 202, body: bytes = b"", **headers: str) -> Reply:
     return Reply(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
 
 
+def errors(*fields: str) -> bytes:
+    return json.dumps({"errors": [{"field": field} for field in fields]}).encode()
+
+
+NAMED = errors("list[3].email", "list[1]")
+UNNAMED = errors("list[3].email", "email")
+
+# Status, body → step, state, code, rows named. A batch of ten rows.
+EXPECTED = [
+    (202, b"", DONE, ACCEPTED, "HTTP_202", ()),
+    (202, b"{}", DONE, ACCEPTED, "HTTP_202", ()),
+    (202, b"<html>", DONE, ACCEPTED, "HTTP_202", ()),
+    (202, NAMED, DONE, ACCEPTED, "ACCEPTED_BODY", ()),
+    (202, UNNAMED, DONE, ACCEPTED, "ACCEPTED_BODY", ()),
+    (207, NAMED, DONE, ACCEPTED, "HTTP_207", (1, 3)),
+    (
+        207,
+        json.dumps([{"path": "list[2].x"}]).encode(),
+        DONE,
+        ACCEPTED,
+        "HTTP_207",
+        (2,),
+    ),
+    (207, UNNAMED, REFUSED, UNKNOWN, "HTTP_207", (3,)),
+    (207, b"", AGAIN, UNKNOWN, "HTTP_207", ()),
+    (207, b"[]", AGAIN, UNKNOWN, "HTTP_207", ()),
+    (207, b'["row 3"]', AGAIN, UNKNOWN, "HTTP_207", ()),
+    (400, NAMED, REFUSED, PENDING, "HTTP_400", (1, 3)),
+    (400, UNNAMED, REFUSED, PENDING, "HTTP_400", (3,)),
+    (400, b"no", REFUSED, PENDING, "HTTP_400", ()),
+    (422, NAMED, REFUSED, PENDING, "HTTP_422", (1, 3)),
+    (422, b"", REFUSED, PENDING, "HTTP_422", ()),
+    (401, b"", Step.AUTH, PENDING, "HTTP_401", ()),
+    (403, NAMED, Step.AUTH, PENDING, "HTTP_403", ()),
+    (404, b"", STOP, PENDING, "HTTP_404", ()),
+    (413, b"", Step.TOO_BIG, PENDING, "HTTP_413", ()),
+    (408, b"", AGAIN, UNKNOWN, "HTTP_408", ()),
+    (409, b"", AGAIN, PENDING, "HTTP_409", ()),
+    (423, b"", AGAIN, PENDING, "HTTP_423", ()),
+    (425, b"", AGAIN, PENDING, "HTTP_425", ()),
+    (429, b"", AGAIN, PENDING, "HTTP_429", ()),
+    *[
+        (status, b"", AGAIN, UNKNOWN, f"HTTP_{status}", ())
+        for status in (500, 502, 503, 504, 520, 521, 522, 523, 524)
+    ],
+    *[
+        (status, b"<html>", STOP, UNKNOWN, f"HTTP_{status}", ())
+        for status in (0, 100, 200, 201, 204, 300, 301, 302, 307, 308, 399)
+    ],
+    *[
+        (status, b"", STOP, PENDING, f"HTTP_{status}", ())
+        for status in (402, 405, 406, 410, 411, 415, 418, 426, 431, 451, 499)
+    ],
+    *[
+        (status, b"", STOP, UNKNOWN, f"HTTP_{status}", ())
+        for status in (501, 505, 511, 525, 599, 600, 999)
+    ],
+]
+
+
+@pytest.mark.parametrize("line", EXPECTED, ids=str)
+def test_every_line_of_the_table(
+    line: tuple[int, bytes, Step, BatchState, str, tuple[int, ...]],
+) -> None:
+    status, body, *expected = line
+    found = classify(reply(status, body), 10)
+
+    assert [found.step, found.state, found.code, found.named] == expected
+    assert found.status == status
+
+
 @pytest.mark.parametrize(
-    ("status", "step", "state"),
+    ("status", "body", "step", "code"),
     [
-        (202, Step.DONE, BatchState.ACCEPTED),
-        (200, Step.STOP, BatchState.UNKNOWN),
-        (204, Step.STOP, BatchState.UNKNOWN),
-        (207, Step.STOP, BatchState.UNKNOWN),
-        (302, Step.STOP, BatchState.UNKNOWN),
-        (400, Step.REFUSED, BatchState.PENDING),
-        (401, Step.AUTH, BatchState.PENDING),
-        (403, Step.AUTH, BatchState.PENDING),
-        (404, Step.STOP, BatchState.PENDING),
-        (405, Step.STOP, BatchState.PENDING),
-        (408, Step.AGAIN, BatchState.UNKNOWN),
-        (409, Step.AGAIN, BatchState.PENDING),
-        (413, Step.TOO_BIG, BatchState.PENDING),
-        (415, Step.STOP, BatchState.PENDING),
-        (422, Step.REFUSED, BatchState.PENDING),
-        (429, Step.AGAIN, BatchState.PENDING),
-        (500, Step.AGAIN, BatchState.UNKNOWN),
-        (501, Step.STOP, BatchState.UNKNOWN),
-        (503, Step.AGAIN, BatchState.UNKNOWN),
-        (505, Step.STOP, BatchState.UNKNOWN),
-        (524, Step.AGAIN, BatchState.UNKNOWN),
+        (400, b"no", REFUSED, "REFUSED"),
+        (422, NAMED, REFUSED, "REFUSED"),
+        (207, NAMED, REFUSED, "REFUSED"),
+        (207, UNNAMED, REFUSED, "REFUSED"),
+        (413, b"", Step.TOO_BIG, "TOO_LARGE"),
     ],
 )
-def test_the_table(status: int, step: Step, state: BatchState) -> None:
-    verdict = classify(reply(status), 1000)
+def test_a_single_row_that_is_refused_is_rejected(
+    status: int, body: bytes, step: Step, code: str
+) -> None:
+    verdict = classify(reply(status, body), 1)
 
-    assert (verdict.step, verdict.state, verdict.status) == (step, state, status)
-    assert verdict.code == f"HTTP_{status}"
+    assert verdict == Verdict(step, REJECTED, code, status, named=(0,))
+
+
+def test_a_single_row_behind_an_unreadable_207_is_not_rejected() -> None:
+    assert classify(reply(207, b"[]"), 1).state is UNKNOWN
+
+
+def test_every_rule_is_reached_by_some_answer_or_fault() -> None:
+    answers = {
+        id(rule_of(status, shape, size))
+        for status in range(1000)
+        for shape in Shape
+        for size in Size
+    }
+    faults = {id(rule) for rule in TABLE if rule.fault is not None}
+
+    assert {id(rule) for rule in TABLE} == answers | faults
+    assert all(rule.meaning for rule in TABLE)
+
+
+def test_a_torn_body_hides_no_202_and_is_an_anomaly() -> None:
+    torn = classify(Reply(202, {}, NAMED[:9], is_complete=False), 5)
+
+    assert (torn.step, torn.state, torn.code) == (DONE, ACCEPTED, "ACCEPTED_TORN")
+    assert {torn.code, classify(reply(202, NAMED), 5).code} == ANOMALIES
+    assert classify(Reply(207, {}, b"[", is_complete=False), 5).step is AGAIN
+
+
+@pytest.mark.parametrize(
+    ("status", "max_tries", "of_batch"),
+    [(409, 3, True), (423, 3, True), (207, 3, False), (503, None, False)],
+)
+def test_few_tries_are_enough_for_some(
+    status: int,
+    max_tries: int | None,
+    of_batch: bool,  # noqa: FBT001
+) -> None:
+    verdict = classify(reply(status), 5)
+
+    assert (verdict.max_tries, is_of_the_batch(verdict)) == (max_tries, of_batch)
+
+
+def test_what_is_a_failure_of_the_service() -> None:
+    failures = {s for s in range(1000) if is_failure(classify(reply(s), 5))}
+
+    assert failures == TRANSIENT - {429}
+    assert is_failure(of_fault(NoReplyError(Fault.AMBIGUOUS, "READ_ERROR")))
 
 
 HEADERS = st.dictionaries(st.sampled_from(["retry-after", "date"]), st.text())
@@ -77,7 +177,7 @@ REPLIES = st.builds(
     Reply,
     st.integers(0, 999),
     HEADERS,
-    st.binary(max_size=200),
+    st.binary(max_size=200) | st.sampled_from([NAMED, UNNAMED]),
     is_complete=st.booleans(),
 )
 
@@ -86,65 +186,42 @@ REPLIES = st.builds(
 def test_every_reply_has_a_verdict_and_only_a_refusal_rejects(
     answer: Reply, n_rows: int
 ) -> None:
-    verdict = classify(answer, n_rows)
+    verdict = classify(answer, n_rows, sent=b"[" + b"{}," * (n_rows - 1) + b"{}]")
 
-    assert (verdict.state is BatchState.ACCEPTED) == (answer.status == 202)
-    assert (verdict.step is Step.AGAIN) == (answer.status in TRANSIENT)
-    if verdict.state is BatchState.REJECTED:
-        assert (n_rows, verdict.code) == (1, "REFUSED")
-        assert answer.status in (400, 422)
+    if verdict.state is ACCEPTED:
+        assert answer.status in (202, 207)
+    if answer.status == 202:
+        assert (verdict.state, verdict.named) == (ACCEPTED, ())
+    if verdict.step is AGAIN:
+        assert answer.status in TRANSIENT | {207}
+        assert verdict.state in (PENDING, UNKNOWN)
+    if verdict.state is REJECTED:
+        assert n_rows == 1
+        assert verdict.code in ("REFUSED", "TOO_LARGE")
+        assert answer.status in (207, 400, 413, 422)
     assert all(0 <= n < n_rows for n in verdict.named)
     assert verdict.retry_after_s is None or 0 <= verdict.retry_after_s <= 1e9
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-def test_no_fault_rejects_or_accepts(fault: Fault) -> None:
-    verdict = of_fault(NoReplyError(fault, "READ_ERROR", 3.0))
+@pytest.mark.parametrize("code", ["READ_ERROR", "NOT_HTTP", "TLS_ERROR"])
+def test_no_fault_rejects_or_accepts(fault: Fault, code: str) -> None:
+    verdict = of_fault(NoReplyError(fault, code, 3.0))
 
-    assert verdict.state in (BatchState.PENDING, BatchState.UNKNOWN)
-    assert (verdict.state is BatchState.UNKNOWN) == (fault is Fault.AMBIGUOUS)
-    assert (verdict.step is Step.AGAIN) == (fault in (Fault.UNSENT, Fault.AMBIGUOUS))
+    assert verdict.state is (UNKNOWN if fault is Fault.AMBIGUOUS else PENDING)
+    is_again = fault in (Fault.UNSENT, Fault.AMBIGUOUS)
+    assert verdict.step is (AGAIN if is_again else STOP)
     assert (verdict.is_throttled, verdict.retry_after_s) == (True, 3.0)
+    few = {(Fault.UNSENT, "TLS_ERROR"), (Fault.AMBIGUOUS, "NOT_HTTP")}
+    assert verdict.max_tries == (3 if (fault, code) in few else None)
+    assert not is_of_the_batch(verdict)
 
 
-def test_a_single_refused_row_is_rejected() -> None:
-    verdict = classify(reply(400, b"no"), 1)
+@pytest.mark.parametrize("status", [202, 204, 207, 301])
+def test_a_read_is_answered_by_nothing_but_its_own_status(status: int) -> None:
+    found = classify(reply(status, NAMED), answers=READ_ANSWERS)
 
-    assert verdict == Verdict(
-        Step.REFUSED, BatchState.REJECTED, "REFUSED", 400, named=(0,)
-    )
-
-
-@pytest.mark.parametrize(
-    ("errors", "rows"),
-    [
-        ([{"field": "list[3].email"}], (3,)),
-        ([{"field": "[0].email"}, {"field": "list[2]"}, {"field": "list[2]"}], (0, 2)),
-        ([{"field": "list[10].email"}], ()),
-        ([{"field": "tags[3]"}], ()),
-        ([{"field": "attributes[3]"}], ()),
-        ([{"field": "email"}, {"field": None}, {"field": 3}, "list[1]", None], ()),
-        ([{"message": "list[1].email"}], ()),
-        ("list[1]", ()),
-        (None, ()),
-    ],
-)
-def test_rows_are_named_by_index(errors: object, rows: tuple[int, ...]) -> None:
-    assert named_rows(json.dumps({"errors": errors}).encode(), 10) == rows
-    assert (
-        classify(reply(400, json.dumps({"errors": errors}).encode()), 10).named == rows
-    )
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"\xff\xfe", b"<html>", b"3", b"[" * 60_000, b'{"errors": {}}']
-)
-def test_a_body_that_cannot_be_read_names_nobody(body: bytes) -> None:
-    assert named_rows(body, 10) == ()
-
-
-def test_a_bare_array_of_errors_is_read_too() -> None:
-    assert named_rows(b'[{"field": "[4]"}]', 10) == (4,)
+    assert (found.step, found.state, found.named) == (STOP, UNKNOWN, ())
 
 
 @pytest.mark.parametrize(
@@ -190,11 +267,11 @@ def test_a_429_is_throttled_even_without_a_wait_and_a_500_only_with_one() -> Non
     assert classify(reply(500, retry_after="1"), 5).is_throttled
 
 
-def test_a_torn_body_hides_no_202_but_is_no_answer_to_a_read() -> None:
+def test_a_torn_body_is_no_answer_to_a_read() -> None:
     torn = Reply(202, {}, b"", is_complete=False)
     page = Reply(200, {}, b'{"cust', is_complete=False)
 
-    assert classify(torn, 5).step is Step.DONE
+    assert classify(torn, answers={202}).step is Step.DONE
     assert classify(page, answers=READ_ANSWERS).step is Step.AGAIN
     assert classify(reply(200), answers=READ_ANSWERS).step is Step.DONE
 
@@ -211,71 +288,3 @@ def test_timeouts_and_throttling_are_overload(
     verdict = Verdict(Step.AGAIN, BatchState.UNKNOWN, code, is_throttled=throttled)
 
     assert is_overload(verdict) == overload
-
-
-PENDING, UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("verdict", "heard", "error", "word"),
-    [
-        (Verdict(Step.AGAIN, PENDING, "CONNECT_ERROR"), False, UnreachableError, "69"),
-        (Verdict(Step.AGAIN, PENDING, "CONNECT_ERROR"), True, PatienceEndedError, ""),
-        (Verdict(Step.AGAIN, UNKNOWN, "READ_ERROR"), False, PatienceEndedError, ""),
-        (
-            Verdict(Step.AGAIN, PENDING, "HTTP_429", 429, retry_after_s=3600.0),
-            True,
-            PatienceEndedError,
-            "3600 s",
-        ),
-        (Verdict(Step.AUTH, PENDING, "HTTP_403"), True, TokenRefusedError, "403"),
-        (Verdict(Step.TOO_BIG, PENDING, "HTTP_413"), True, ContractError, "too big"),
-        (Verdict(Step.STOP, PENDING, "CERTIFICATE"), False, ContractError, "ca-bundle"),
-        (Verdict(Step.STOP, PENDING, "PROXY_ERROR"), False, SettingsError, "proxy"),
-        (Verdict(Step.STOP, UNKNOWN, "HTTP_207"), True, ContractError, "HTTP_207"),
-    ],
-)
-def test_what_ends_a_run(
-    verdict: Verdict,
-    heard: bool,  # noqa: FBT001
-    error: type[PipelineError],
-    word: str,
-) -> None:
-    found = fatal(verdict, "batch 7 (3 rows, 90 bytes)", 3, heard=heard)
-
-    assert type(found) is error
-    assert word in str(found) or error is UnreachableError
-
-
-def test_pieces_keep_every_byte_of_a_row() -> None:
-    rows = ['{"a":1.0e5}', '{"b": "é\\u0000]},["}', "{}", '{"n":' + "9" * 5000 + "}"]
-    body = f"[ {rows[0]} ,{rows[1]}, {rows[2]}\n,{rows[3]}]".encode()
-    first, second = pieces(body, [(0, 3), (1, 2)])
-
-    assert first == ((0, 3), f"[{rows[0]},{rows[3]}]".encode())
-    assert second == ((1, 2), f"[{rows[1]},{rows[2]}]".encode())
-
-
-@given(
-    st.lists(
-        st.dictionaries(st.text(max_size=5), st.text() | st.floats() | st.integers()),
-        min_size=1,
-        max_size=12,
-    )
-)
-def test_pieces_of_any_body_put_together_are_the_body(rows: list[object]) -> None:
-    body = json.dumps(rows, ensure_ascii=True).encode()
-    found = pieces(body, [(n,) for n in range(len(rows))])
-
-    joined = [json.dumps(json.loads(piece)[0]) for _, piece in found]
-    assert joined == [json.dumps(row) for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("body", "groups"), [(b"[{}]", [(1,)]), (b"{", [(0,)]), (b"[{}", [(0,)])]
-)
-def test_a_body_unlike_its_batch_is_a_defect(
-    body: bytes, groups: list[tuple[int, ...]]
-) -> None:
-    with pytest.raises(InvariantError):
-        pieces(body, groups)

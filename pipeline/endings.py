@@ -1,0 +1,87 @@
+"""What a verdict ends a run with, once it is the last word: an error and its words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import (
+    ContractError,
+    PatienceEndedError,
+    SettingsError,
+    TokenRefusedError,
+    UnreachableError,
+)
+from pipeline.records import BatchState, Step
+from pipeline.verdict import PARTLY
+
+if TYPE_CHECKING:
+    from pipeline.errors import PipelineError
+    from pipeline.records import Verdict
+
+_CERTIFICATE: Final = (
+    "the certificate of the service cannot be trusted; nothing was sent; name the "
+    "right authority with --ca-bundle, or find out who answers there."
+)
+_PROXY: Final = (
+    "the proxy of the environment refuses; nothing was sent; correct the proxy "
+    "variables or leave --env-proxy away."
+)
+_NOT_FOUND: Final = 404
+
+
+def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:
+    """
+    Return the error that a verdict ends a run with, once it is not to be repeated.
+
+    Args:
+        verdict: Of the last attempt.
+        what: The batch or call, without any value of a row.
+        n: Attempts made.
+        heard: Whether the service ever answered anything.
+    """
+    if verdict.step is Step.AGAIN:
+        return _out_of_patience(verdict, what, n, heard=heard)
+    if verdict.step is Step.AUTH:
+        return TokenRefusedError(
+            f"{what} was refused ({verdict.code}); check the key and its permissions."
+        )
+    if verdict.code.endswith("CERTIFICATE"):  # of the login, too
+        return ContractError(_CERTIFICATE)
+    if verdict.code.endswith("PROXY_ERROR"):
+        return SettingsError(_PROXY)
+    if verdict.status == _NOT_FOUND:
+        return SettingsError(
+            f"{what} was answered with {verdict.code}: there is no such address; "
+            "check the base URL. Its rows are pending."
+        )
+    return ContractError(
+        f"{what} was answered with {verdict.code}, which the contract does not know; "
+        "its rows are pending; check the base URL and what stands on the way."
+    )
+
+
+def _out_of_patience(
+    verdict: Verdict, what: str, n: int, *, heard: bool
+) -> PipelineError:
+    if verdict.code == "NOT_HTTP":
+        return ContractError(
+            f"{what} was answered {n} times with bytes that are not HTTP; its rows are "
+            "pending; check the base URL and what stands on the way."
+        )
+    if verdict.status == PARTLY:
+        return ContractError(
+            f"{what} was partly refused ({verdict.code}), and the answer does not say "
+            "which rows; they are pending; repeating them does no harm."
+        )
+    times = f"{n} attempt" if n == 1 else f"{n} attempts"
+    if not heard and verdict.state is BatchState.PENDING:
+        return UnreachableError(
+            f"the service does not answer ({verdict.code}, {times}); check the "
+            "base URL and the network; nothing was sent."
+        )
+    asked_s = verdict.retry_after_s
+    wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
+    return PatienceEndedError(
+        f"{what} got no lasting answer in {times}: {verdict.code}{wait}; its rows "
+        "are pending; run the same command later."
+    )

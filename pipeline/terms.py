@@ -1,0 +1,49 @@
+"""How a delivery is to be done: pace, bounds, what to continue, how to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.contract import DEFAULT_BATCH_BYTES
+from pipeline.retrying import SYSTEM_CLOCK
+from pipeline.splitting import ByteTarget
+from pipeline.stopping import StopSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.retrying import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    How a delivery is to be done.
+
+    Attributes:
+        concurrency: Requests in flight, fixed; None lets it find its own number.
+        rate: Requests a second at most.
+        max_wait_s: How long the service may be down, or ask to wait, before the run
+            ends with its rows pending.
+        max_duration_s: How long the delivery may take in all.
+        max_rejects: Rows the service may refuse before the run stops.
+        target: How large a body may be; lowered here, read where batches are made.
+        stop: Asks the run to stop.
+        clock: Time, sleep and chance.
+        attempts: Batch number → attempts made before an interruption.
+        suspects: Batches to be sent in halves at once.
+        next_child_no: Number of the first part; the journal's next one if None.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    max_wait_s: float = 900.0
+    max_duration_s: float | None = None
+    max_rejects: int | None = None
+    target: ByteTarget = field(default_factory=lambda: ByteTarget(DEFAULT_BATCH_BYTES))
+    stop: StopSignal = field(default_factory=StopSignal)
+    clock: Clock = SYSTEM_CLOCK
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    suspects: frozenset[int] = frozenset()
+    next_child_no: int | None = None

@@ -1,0 +1,55 @@
+"""What a verdict ends a run with."""
+
+import pytest
+
+from pipeline.endings import fatal
+from pipeline.errors import (
+    ContractError,
+    PatienceEndedError,
+    PipelineError,
+    SettingsError,
+    TokenRefusedError,
+    UnreachableError,
+)
+from pipeline.records import BatchState, Step, Verdict
+
+PENDING, UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("verdict", "heard", "error", "word"),
+    [
+        (Verdict(Step.AGAIN, PENDING, "CONNECT_ERROR"), False, UnreachableError, ""),
+        (Verdict(Step.AGAIN, PENDING, "CONNECT_ERROR"), True, PatienceEndedError, ""),
+        (Verdict(Step.AGAIN, UNKNOWN, "READ_ERROR"), False, PatienceEndedError, ""),
+        (
+            Verdict(Step.AGAIN, PENDING, "HTTP_429", 429, retry_after_s=3600.0),
+            True,
+            PatienceEndedError,
+            "3600 s",
+        ),
+        (Verdict(Step.AUTH, PENDING, "HTTP_403"), True, TokenRefusedError, "403"),
+        (Verdict(Step.STOP, PENDING, "HTTP_404", 404), True, SettingsError, "base URL"),
+        (Verdict(Step.AGAIN, UNKNOWN, "NOT_HTTP"), True, ContractError, "not HTTP"),
+        (Verdict(Step.AGAIN, UNKNOWN, "HTTP_207", 207), True, ContractError, "which"),
+        (Verdict(Step.STOP, PENDING, "CERTIFICATE"), False, ContractError, "ca-bundle"),
+        (
+            Verdict(Step.STOP, PENDING, "LOGIN_PROXY_ERROR"),
+            False,
+            SettingsError,
+            "proxy",
+        ),
+        (Verdict(Step.STOP, UNKNOWN, "HTTP_207"), True, ContractError, "HTTP_207"),
+    ],
+)
+def test_what_ends_a_run(
+    verdict: Verdict,
+    heard: bool,  # noqa: FBT001
+    error: type[PipelineError],
+    word: str,
+) -> None:
+    found = fatal(verdict, "batch 7 (3 rows, 90 bytes)", 3, heard=heard)
+
+    assert type(found) is error
+    assert word in str(found)
+    assert "7" in str(found) or "nothing was sent" in str(found)
