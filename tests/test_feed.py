@@ -98,6 +98,14 @@ def test_a_lane_waits_until_the_one_before_is_through() -> None:
     with_feed([batch(1, 0), batch(2, 0), batch(3, 1)], use)
 
 
+def test_folded_rows_do_not_wait_for_the_main_lane() -> None:
+    async def use(feed: Feed) -> None:
+        first, folded = await feed.take(), await feed.take()
+        assert (first and first.lane, folded and folded.lane) == (2, 3)
+
+    with_feed([batch(1, 2), batch(2, 3)], use)
+
+
 def test_what_the_iterator_raises_ends_the_feed() -> None:
     def batches() -> Iterator[Batch]:
         yield batch(1)

@@ -1,7 +1,6 @@
 """What the journal says was committed is on the disk, and it says nothing more."""
 
 import asyncio
-import os
 import signal
 import sqlite3
 import stat
@@ -10,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import polars as pl
@@ -19,10 +19,17 @@ from pipeline.errors import (
     CannotWriteError,
     InvariantError,
     JournalDamagedError,
-    LockedError,
 )
-from pipeline.journal import JOURNAL_NAME, Journal, list_runs, lock_folder
-from pipeline.journal_tables import FIRST_CHILD_NO, Run, ranges_of
+from pipeline.journal import JOURNAL_NAME, Journal, list_runs
+from pipeline.journal_file import RESERVE_BYTES, Reserve, connect
+from pipeline.journal_tables import (
+    FIRST_CHILD_NO,
+    Run,
+    RunState,
+    StoredBatch,
+    ranges_of,
+)
+from pipeline.locks import lock_folder
 from pipeline.records import (
     Batch,
     BatchState,
@@ -32,6 +39,7 @@ from pipeline.records import (
     Step,
     Verdict,
 )
+from pipeline.resuming import StaleRunError
 
 RUN = Run(
     "r1",
@@ -69,12 +77,94 @@ def states(journal: Journal) -> dict[int, BatchState]:
 
 
 def test_a_run_is_kept_as_it_was_begun(journal: Journal) -> None:
-    begun = replace(RUN, began_at=1000.0)
+    begun = replace(RUN, began_at=1000.0, generation=1)
     assert journal.runs() == [begun]
     journal.end_run("r1", 3)
 
-    assert journal.run("r1") == replace(begun, ended_at=1000.0, exit_code=3)
+    assert journal.run("r1") == replace(
+        begun, ended_at=1000.0, exit_code=3, state=RunState.DONE
+    )
     assert journal.run("r2") is None
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "told", "state"),
+    [
+        (0, None, RunState.DONE),
+        (3, None, RunState.DONE),
+        (75, None, RunState.PENDING),
+        (130, None, RunState.PENDING),
+        (3, RunState.PENDING, RunState.PENDING),
+        (4, RunState.DONE, RunState.DONE),
+    ],
+)
+def test_a_run_is_done_when_nothing_is_left_to_send(
+    journal: Journal, exit_code: int, told: RunState | None, state: RunState
+) -> None:
+    journal.end_run("r1", exit_code, state=told)
+
+    assert [run.state for run in journal.runs()] == [state]
+
+
+def test_a_resumed_run_is_open_again(journal: Journal) -> None:
+    journal.end_run("r1", 75)
+    resumed = journal.resume_run("r1", versions={"tool": "0.2.0"})
+
+    assert journal.runs() == [resumed]
+    assert (resumed.state, resumed.exit_code, resumed.ended_at) == (
+        RunState.OPEN,
+        None,
+        None,
+    )
+    assert (resumed.n_begun, resumed.resumed_at) == (2, 1000.0)
+    assert resumed.versions == {"tool": "0.2.0"}
+    assert journal.resume_run("r1").versions == {"tool": "0.2.0"}
+
+
+def test_a_run_that_does_not_exist_is_not_resumed(journal: Journal) -> None:
+    with pytest.raises(InvariantError, match="no run r9"):
+        journal.resume_run("r9")
+    with pytest.raises(InvariantError, match="no run r9"):
+        journal.end_run("r9", 0)
+
+
+def test_a_run_is_refused_once_a_newer_one_of_its_dataset_began(
+    tmp_path: Path,
+) -> None:
+    clock = count(90, -10)  # set back again and again
+    with Journal.open(tmp_path / "j.sqlite", now=lambda: next(clock)) as journal:
+        journal.begin_run(RUN)
+        journal.begin_run(replace(RUN, run_id="other", dataset="suppliers"))
+        journal.begin_run(replace(RUN, run_id="elsewhere", workspace="another"))
+        assert journal.resume_run("r1").run_id == "r1"
+        journal.begin_run(replace(RUN, run_id="r2"))
+        with pytest.raises(StaleRunError, match="run r2 of the same dataset"):
+            journal.resume_run("r1")
+        runs = journal.runs()
+
+    assert [run.run_id for run in runs] == ["r1", "other", "elsewhere", "r2"]
+    assert [run.generation for run in runs] == [1, 2, 3, 4]
+    assert runs[0].n_begun == 2
+
+
+def test_the_batches_of_old_runs_can_be_dropped(journal: Journal) -> None:
+    async def main() -> None:
+        for run_id in ("r1", "r2"):
+            await journal.intend(run_id, batch(1, [1]), target_bytes=1)
+            await journal.record(run_id, 1, 1, ACCEPTED)
+
+    journal.begin_run(replace(RUN, run_id="r2"))
+    asyncio.run(main())
+    journal.forget(["r1", "r2"], keep_batches=["r2"])
+
+    assert (len(journal.batches("r1")), len(journal.batches("r2"))) == (0, 1)
+    assert [run.purged_at for run in journal.runs()] == [1000.0, 1000.0]
+    assert n_rows_of(journal, "attempt") == n_rows_of(journal, "verdict") == 1
+
+
+def n_rows_of(journal: Journal, table: str) -> int:
+    text = f"SELECT count(*) FROM {table}"  # noqa: S608 - a name of ours
+    return int(journal._select(text)[0][0])  # noqa: SLF001 - no other way to see it
 
 
 def test_a_batch_is_kept_by_its_membership(journal: Journal) -> None:
@@ -128,6 +218,34 @@ def test_a_batch_is_what_all_its_attempts_prove(
     assert (outcome.state, outcome.code) == (state, code)
 
 
+def test_attempts_are_counted_and_those_a_crash_cut_off(journal: Journal) -> None:
+    async def main() -> None:
+        await journal.intend("r1", batch(1, [1]), target_bytes=1)
+        await journal.record("r1", 1, 1, TORN)
+        await journal.attempt("r1", 1, 2)
+        await journal.attempt("r1", 1, 3)
+        await journal.intend("r1", batch(2, [2]), target_bytes=1)
+        await journal.record("r1", 2, 1, ACCEPTED)
+
+    asyncio.run(main())
+
+    assert [(b.n_attempts, b.n_crashes) for b in journal.batches("r1")] == [
+        (3, 2),
+        (1, 0),
+    ]
+
+
+def test_a_batch_of_another_run_is_not_mixed_in(journal: Journal) -> None:
+    async def main() -> None:
+        await journal.intend("r1", batch(1, [1]), target_bytes=1)
+        await journal.intend("r2", batch(1, [7]), target_bytes=1)
+        await journal.record("r2", 1, 1, ACCEPTED)
+
+    asyncio.run(main())
+
+    assert states(journal) == {1: BatchState.UNKNOWN}
+
+
 def test_rejected_rows_are_kept_one_by_one(journal: Journal) -> None:
     async def main() -> None:
         await journal.intend("r1", batch(1, [1, 2, 3]), target_bytes=1)
@@ -138,6 +256,19 @@ def test_rejected_rows_are_kept_one_by_one(journal: Journal) -> None:
 
     assert outcome.rejected == (RowRange(0, 2, 2),)
     assert outcome.state is BatchState.PENDING
+
+
+def test_rows_rejected_in_two_attempts_are_all_rejected(journal: Journal) -> None:
+    async def main() -> None:
+        await journal.intend("r1", batch(1, [1, 2, 3]), target_bytes=1)
+        await journal.record("r1", 1, 1, REFUSED, rejected=[RowRange(0, 2, 2)])
+        await journal.attempt("r1", 1, 2)
+        await journal.record("r1", 1, 2, REFUSED, rejected=[RowRange(0, 1, 1)])
+
+    asyncio.run(main())
+    (outcome,) = journal.outcomes("r1")
+
+    assert set(outcome.rejected) == {RowRange(0, 1, 1), RowRange(0, 2, 2)}
 
 
 def test_numbers_of_parts_never_meet_planned_ones(journal: Journal) -> None:
@@ -239,17 +370,35 @@ def test_what_was_committed_survives_a_kill(tmp_path: Path) -> None:
     assert run.ended_at is None
 
 
-def test_the_file_is_private_and_holds_no_value(
+def test_the_files_are_private_and_hold_no_value(
     tmp_path: Path, journal: Journal
 ) -> None:
     async def main() -> None:
-        await journal.intend("r1", batch(1, [1]), target_bytes=1)
-        await journal.record("r1", 1, 1, ACCEPTED)
+        await journal.intend("r1", batch(1, [1, 2, 5]), target_bytes=1)
+        await journal.record("r1", 1, 1, REFUSED, rejected=[RowRange(0, 2, 2)])
+        part = batch(FIRST_CHILD_NO, [1, 5], parent_no=1)
+        await journal.intend("r1", part, target_bytes=1)
+        await journal.attempt("r1", FIRST_CHILD_NO, 2)
+        await journal.record("r1", FIRST_CHILD_NO, 2, ACCEPTED)
+
+    def looked_at() -> set[str]:
+        for path in tmp_path.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert b"canary" not in path.read_bytes()
+        return {path.name for path in tmp_path.iterdir()}
 
     asyncio.run(main())
-    for path in tmp_path.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert b"canary" not in path.read_bytes()
+    at_work = looked_at()
+    journal.end_run("r1", 0)
+    journal.close()
+
+    assert at_work == {
+        "journal.sqlite",
+        "journal.sqlite-wal",
+        "journal.sqlite-shm",
+        "journal.sqlite.reserve",
+    }
+    assert looked_at() == {"journal.sqlite"}
 
 
 def test_durability_is_full(tmp_path: Path, journal: Journal) -> None:
@@ -260,87 +409,133 @@ def test_durability_is_full(tmp_path: Path, journal: Journal) -> None:
     assert (tmp_path / "journal.sqlite-wal").exists()
 
 
-@pytest.mark.parametrize("content", [b"not a database at all" * 99, b"SQLite format 3"])
-def test_a_damaged_journal_is_not_trusted(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "journal.sqlite"
-    path.write_bytes(content)
-    with pytest.raises(JournalDamagedError, match="move the file"):
-        Journal.open(path)
+class Disk(Reserve):
+    """A disk that is full to the last page, until the reserve is given back."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(path)
+        self.connection = connection
+
+    def fill(self) -> None:
+        n_pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
+        self.connection.execute(f"PRAGMA max_page_count = {n_pages}")
+
+    def release(self) -> bool:
+        had_room = super().release()
+        if had_room:
+            self.connection.execute("PRAGMA max_page_count = 1000000")
+        return had_room
 
 
-def test_a_damaged_page_is_found_at_opening(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    with Journal.open(path) as journal:
-        for n in range(500):
-            journal.begin_run(replace(RUN, run_id=f"r{n}"))
-    with path.open("r+b") as file:
-        file.seek(3 * 4096)
-        file.write(b"\xff" * 8192)
-    with pytest.raises(JournalDamagedError):
-        Journal.open(path)
+def test_a_full_disk_admits_nothing_and_keeps_the_last_verdicts(
+    tmp_path: Path,
+) -> None:
+    connection = connect(tmp_path / "journal.sqlite")
+    disk = Disk(tmp_path / "reserve", connection)
+    parts = [batch(no, [no]) for no in range(1, 200)]
+
+    async def main(journal: Journal) -> list[BaseException | None]:
+        for part in parts:
+            await journal.intend("r1", part, target_bytes=1)
+        assert (tmp_path / "reserve").stat().st_size == RESERVE_BYTES
+        disk.fill()
+        work = [journal.record("r1", part.batch_no, 1, ACCEPTED) for part in parts]
+        work.append(journal.intend("r1", batch(500, [500]), target_bytes=1))
+        work.append(journal.attempt("r1", 1, 2))
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    with Journal(connection, lambda: 0.0, disk) as journal:
+        journal.begin_run(RUN)
+        *recorded, intent, attempt = asyncio.run(main(journal))
+        found = journal.batches("r1")
+        journal.end_run("r1", 73)
+        run = journal.run("r1")
+
+    assert set(recorded) == {None}
+    assert isinstance(intent, CannotWriteError)
+    assert isinstance(attempt, CannotWriteError)
+    assert "Free the disk" in str(intent)
+    assert [b.batch_no for b in found] == [part.batch_no for part in parts]
+    assert {(b.state, b.n_attempts) for b in found} == {(BatchState.ACCEPTED, 1)}
+    assert run is not None
+    assert run.exit_code == 73
+    assert not (tmp_path / "reserve").exists()
 
 
-def test_a_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    Journal.open(path).close()
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    with pytest.raises(JournalDamagedError, match="version 99"):
-        Journal.open(path)
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    target = tmp_path / "elsewhere"
-    target.touch()
-    (tmp_path / "journal.sqlite").symlink_to(target)
-    with pytest.raises(CannotWriteError, match=r"journal\.sqlite"):
-        Journal.open(tmp_path / "journal.sqlite")
-    with pytest.raises(CannotWriteError):
-        Journal.open(tmp_path / "missing" / "journal.sqlite")
-
-
-def test_a_full_disk_is_told_to_whoever_waits(journal: Journal) -> None:
+def test_a_disk_that_stays_full_is_told_to_whoever_waits(journal: Journal) -> None:
     journal._select("PRAGMA max_page_count = 1")  # noqa: SLF001 - a disk that is full
 
     async def main() -> None:
-        many = list(range(1, 20_000, 2))
-        part = batch(FIRST_CHILD_NO, many, parent_no=1)
-        await journal.intend("r1", part, target_bytes=1)
+        named = [RowRange(0, n, n) for n in range(1, 20_000, 2)]
+        await journal.record("r1", 1, 1, REFUSED, rejected=named)
 
     with pytest.raises(CannotWriteError, match="nothing is lost"):
         asyncio.run(main())
 
 
-def test_only_one_process_holds_a_folder(tmp_path: Path) -> None:
-    with lock_folder(tmp_path, now=lambda: 0.0):
-        with (
-            pytest.raises(LockedError, match=rf"process {os.getpid()}, since 1970-01"),
-            lock_folder(tmp_path),
-        ):
-            pass
-        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
-    with lock_folder(tmp_path):
-        pass
+class Failing(sqlite3.Connection):
+    """A database on a disk that fails at the n-th commit, and then again works."""
+
+    commits_left = 1_000
+
+    def execute(self, sql: str, *rest: object) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            self.commits_left -= 1
+            if self.commits_left == 0:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+                raise error
+        return super().execute(sql, *rest)  # type: ignore[arg-type]
 
 
-def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
-    script = (
-        "import os, signal, sys; from pathlib import Path\n"
-        "from pipeline.journal import lock_folder\n"
-        "with lock_folder(Path(sys.argv[1])):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+def test_after_an_error_of_the_disk_nothing_is_trusted_any_more(
+    tmp_path: Path,
+) -> None:
+    connect(tmp_path / "j.sqlite").close()
+    connection = sqlite3.connect(
+        tmp_path / "j.sqlite",
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Failing,
     )
-    subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], check=False, timeout=50
-    )
-    with lock_folder(tmp_path):
-        pass
+
+    async def main(journal: Journal) -> list[BaseException | None]:
+        await journal.intend("r1", batch(1, [1]), target_bytes=1)
+        connection.commits_left = 1
+        work = [
+            journal.record("r1", 1, 1, ACCEPTED),
+            journal.intend("r1", batch(2, [2]), target_bytes=1),
+        ]
+        first = await asyncio.gather(*work, return_exceptions=True)
+        with pytest.raises(JournalDamagedError):
+            await journal.intend("r1", batch(3, [3]), target_bytes=1)
+        return first
+
+    with Journal(connection, lambda: 0.0, Reserve(tmp_path / "reserve")) as journal:
+        journal.begin_run(RUN)
+        errors = asyncio.run(main(journal))
+        with pytest.raises(JournalDamagedError, match="Repair the disk"):
+            journal.end_run("r1", 0)
+    with Journal.open(tmp_path / "j.sqlite") as reopened:
+        found = states(reopened)
+
+    assert [type(error) for error in errors] == [JournalDamagedError] * 2
+    assert found == {1: BatchState.UNKNOWN}
 
 
-def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotWriteError), lock_folder(tmp_path / "missing"):
-        pass
+def test_a_stored_batch_is_what_outcomes_are_made_from(journal: Journal) -> None:
+    async def main() -> None:
+        await journal.intend("r1", batch(1, [1, 2]), target_bytes=1)
+        await journal.record("r1", 1, 1, REFUSED)
+
+    asyncio.run(main())
+    (stored,) = journal.batches("r1")
+    (outcome,) = journal.outcomes("r1")
+    shared = ("batch_no", "lane", "parent_no", "first", "last", "n_rows", "members")
+
+    assert isinstance(stored, StoredBatch)
+    for name in (*shared, "state", "code", "rejected"):
+        assert getattr(stored, name) == getattr(outcome, name)
 
 
 def test_rows_become_ranges_file_by_file() -> None:
@@ -362,4 +557,4 @@ def test_runs_are_listed_without_holding_the_folder(tmp_path: Path) -> None:
         journal.begin_run(RUN)
 
     with lock_folder(tmp_path):
-        assert list_runs(tmp_path) == [replace(RUN, began_at=5.0)]
+        assert list_runs(tmp_path) == [replace(RUN, began_at=5.0, generation=1)]
