@@ -208,6 +208,7 @@ class BlockParser:
             ),
             n_rows=split.n_rows,
             n_bytes=split.n_bytes,
+            doubts=tuple(split.doubts),
         )
 
 

@@ -17,6 +17,7 @@ from pipeline.sources.csv_dialect import (
     check_delimiter,
     find_delimiter,
 )
+from pipeline.sources.csv_doubt import DoubtWatch
 from pipeline.sources.csv_records import cells_of, walk
 from pipeline.sources.slicing import cut_slices
 
@@ -88,19 +89,21 @@ class CsvFile:
         Give the records in file order.
 
         Raises:
-            SourceError: The file cannot be read to its end, see `csv_records`, `text`
-                and `streams`. What was given before is sound.
+            SourceError: The file cannot be read to its end, see `csv_records`,
+                `csv_doubt`, `text` and `streams`. What was given before is sound.
         """
         limits = self._text.limits
         parser = BlockParser(
             self.columns, self.dialect.delimiter, self.path, limits.block_bytes
         )
+        watch = DoubtWatch(self.dialect.delimiter, self.path)
         row_no = 1
         sound: set[tuple[int, int]] = set()
         with ThreadPoolExecutor(_N_AHEAD) as pool:
             for block, parsed in self._ahead(pool, parser):
                 if parsed.rows is None:
                     sound.add((block.offset, len(block.data)))
+                watch.follow(block.data[: parsed.n_bytes], parsed.doubts)
                 yield from cut_slices(parsed, source_no, row_no, limits.slice_rows)
                 row_no += parsed.n_rows
         self._sound = frozenset(sound)

@@ -6,8 +6,9 @@ nobody can say where the next record begins, and the file is refused. Its end, t
 line feed, is certain when
 
 - nothing in the rest of the line opens a quoted cell without closing it, and
-- if the cell at fault began with a quote, the rest of the line has an even number of
-  quotes: otherwise the line feed may belong to that cell.
+- if a cell at fault began with a quote, which may then be open still: the rest of the
+  line has an even number of quotes, the record has as many cells as the header, and
+  what follows does not close that cell (`csv_doubt`).
 
 Only damaged blocks are split here (`split_records`), in Python; sound ones are proven
 and parsed as a whole, see `csv_blocks`. Where blocks are cut, see `csv_cutter`.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.contract import MAX_CELL_BYTES
 from pipeline.errors import SourceUnusableError
+from pipeline.sources.csv_doubt import Doubt
 from pipeline.sources.text import UTF8_MARK
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Split:
         legal_lines: Physical line of each of them.
         empty: Index of each empty line.
         unreadable: (index, physical line, code, message, text) of the others.
+        doubts: Of them, those that may not have ended.
         n_rows: Records in all.
         n_bytes: Length of these records; what is behind them is half a record.
     """
@@ -74,6 +77,7 @@ class Split:
     legal_lines: list[int] = field(default_factory=list)
     empty: list[int] = field(default_factory=list)
     unreadable: list[tuple[int, int, str, str, str]] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
     n_rows: int = 0
     n_bytes: int = 0
 
@@ -88,6 +92,7 @@ class Grammar:
         cell: A cell and the delimiter behind it.
         legal: A legal record without its line feed; the legal beginning of another.
         rest: The rest of a line from a fault on, when it leaves no cell open.
+        loose: A cell and the delimiter behind it, text behind a closing quote included.
     """
 
     delimiter: bytes
@@ -95,6 +100,7 @@ class Grammar:
     cell: re.Pattern[bytes]
     legal: re.Pattern[bytes]
     rest: re.Pattern[bytes]
+    loose: re.Pattern[bytes]
 
 
 @lru_cache(maxsize=8)
@@ -110,6 +116,7 @@ def grammar(delimiter: str) -> Grammar:
         cell=re.compile(rb"(%b)%b" % (cell, mark)),
         legal=re.compile(rb"(?:%b%b)*+%b" % (cell, mark, cell)),
         rest=re.compile(rb'%b(?:%b(?:%b|(?!"))%b)*+' % (text, mark, quoted, text)),
+        loose=re.compile(rb"(?:%b)?+%b%b" % (quoted, text, mark)),
     )
 
 
@@ -208,7 +215,10 @@ def split_records(
         bare = record.removesuffix(b"\r")
         fault: tuple[str, str] | None
         if span.fault is not None:
-            _check_end(data, span, patterns, line_no, path)
+            at = span.fault - span.start
+            at_line_no = line_no + record.count(b"\n", 0, at)
+            if _leaves_doubt(bare, at, n_columns, patterns, (path, at_line_no)):
+                split.doubts.append(Doubt(span.end + 1, at_line_no))
             fault = "ROW_QUOTE", _ROW_QUOTE
         else:
             fault = _shape_fault(bare, n_columns, patterns) if bare else None
@@ -241,19 +251,37 @@ def _never_closed(
     )
 
 
-def _check_end(
-    data: bytes, span: Span, patterns: Grammar, line_no: int, path: Path
-) -> None:
-    rest = data[span.fault : span.end]
+def _leaves_doubt(
+    bare: bytes, at: int, n_columns: int, patterns: Grammar, place: tuple[Path, int]
+) -> bool:
+    """
+    Return whether a damaged record may go on behind its line feed.
+
+    Args:
+        at: Of the fault in *bare*.
+        place: Of the fault: file, line.
+
+    Raises:
+        SourceUnusableError: It is as likely to go on as to end.
+    """
+    rest = bare[at:]
     in_quoted_cell = not rest.startswith(b'"')
-    may_go_on = in_quoted_cell and rest.count(b'"') % 2
-    if may_go_on or not patterns.rest.fullmatch(rest):
-        line_no += data.count(b"\n", span.start, span.fault)
+    cells = patterns.loose.findall(bare + patterns.delimiter)
+    may_go_on = any(
+        cell.startswith(b'"') and not patterns.cell.fullmatch(cell) for cell in cells
+    )
+    if (
+        not patterns.rest.fullmatch(rest)
+        or (in_quoted_cell and rest.count(b'"') % 2)
+        or (may_go_on and len(cells) != n_columns)
+    ):
+        path, line_no = place
         raise SourceUnusableError(
             f"{path}, line {line_no}: a quote stands inside a cell or before more "
             "text, and the end of the record is not certain. Put the whole cell in "
             "quotes and double the quotes inside it."
         )
+    return may_go_on
 
 
 def _shape_fault(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,6 +11,8 @@ from pipeline.records import ROW_NO, SOURCE_NO, UNREADABLE_SCHEMA, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from pipeline.sources.csv_doubt import Doubt
 
 _NOTHING_UNREADABLE = pl.DataFrame(schema=UNREADABLE_SCHEMA)
 
@@ -28,6 +30,7 @@ class Parsed:
         unreadable: As `UNREADABLE_SCHEMA`, `row_no` holding the index.
         n_rows: Records in all.
         n_bytes: Of the block that these records are; the rest is half a record.
+        doubts: Records that may not have ended, in order.
     """
 
     frame: pl.DataFrame
@@ -37,6 +40,7 @@ class Parsed:
     unreadable: pl.DataFrame
     n_rows: int
     n_bytes: int
+    doubts: tuple[Doubt, ...] = ()
 
 
 def numbers(values: Sequence[int]) -> pl.Series:
@@ -54,13 +58,16 @@ def joined(parts: Sequence[Parsed], nothing: pl.DataFrame) -> Parsed:
     if len(parts) == 1:
         return parts[0]
     rows, empty, unreadable = [numbers([])], [numbers([])], [_NOTHING_UNREADABLE]
-    n_rows = 0
+    n_rows = n_bytes = 0
+    doubts: list[Doubt] = []
     for part in parts:
         every = pl.int_range(part.frame.height, dtype=pl.UInt64, eager=True)
         rows.append((every if part.rows is None else part.rows) + n_rows)
         empty.append(part.empty + n_rows)
         unreadable.append(part.unreadable.with_columns(pl.col(ROW_NO) + n_rows))
+        doubts += [replace(d, offset=d.offset + n_bytes) for d in part.doubts]
         n_rows += part.n_rows
+        n_bytes += part.n_bytes
     return Parsed(
         frame=pl.concat([nothing, *(part.frame for part in parts)]),
         rows=pl.concat(rows),
@@ -68,7 +75,8 @@ def joined(parts: Sequence[Parsed], nothing: pl.DataFrame) -> Parsed:
         empty=pl.concat(empty),
         unreadable=pl.concat(unreadable),
         n_rows=n_rows,
-        n_bytes=sum(part.n_bytes for part in parts),
+        n_bytes=n_bytes,
+        doubts=tuple(doubts),
     )
 
 

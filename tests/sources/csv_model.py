@@ -35,6 +35,7 @@ class Tokenizer:
         self.line_no = first_line_no
         self.at = 0
         self.records: list[Record] = []
+        self.doubts: list[tuple[int, int]] = []
 
     def run(self) -> "Tokenizer":
         while self.at < len(self.text):
@@ -58,7 +59,7 @@ class Tokenizer:
         while True:
             cell = self.cell()
             if cell is None:
-                self.pass_fault()
+                self.pass_fault(len(found.cells) + 1)
                 found.code = "ROW_QUOTE"
                 break
             found.cells.append(cell)
@@ -109,24 +110,58 @@ class Tokenizer:
             self.at += 1
         raise FileRefusedError(opened_on)
 
-    def pass_fault(self) -> None:
+    def pass_fault(self, n_cells: int) -> None:
         """Go behind the line, if its end is certainly the end of the record."""
+        line_no = self.line_no
         end = self.text.index("\n", self.at)
         is_stray = self.text[self.at] == '"'
         if not is_stray and self.text.count('"', self.at, end) % 2:
-            raise FileRefusedError(self.line_no)
-        opening = False
+            raise FileRefusedError(line_no)
+        may_go_on = not is_stray
         while self.at < end:
-            if opening and self.text[self.at] == '"':
-                line_no = self.line_no
-                try:
-                    self.quoted()
-                except FileRefusedError:
-                    raise FileRefusedError(line_no) from None
-                if self.line_no != line_no:
-                    raise FileRefusedError(line_no)
-                opening = False
-                continue
-            opening = self.text[self.at] == ","
             self.at += 1
+            if self.text[self.at - 1] != ",":
+                continue
+            n_cells += 1
+            if self.text[self.at] == '"':
+                may_go_on |= self.passes_text_behind_a_quote(line_no)
+        if may_go_on and n_cells != self.n_columns:
+            raise FileRefusedError(line_no)
         self.pass_line_end()
+        if may_go_on:
+            self.doubts.append((self.at, line_no))
+
+    def passes_text_behind_a_quote(self, line_no: int) -> bool:
+        try:
+            self.quoted()
+        except FileRefusedError:
+            raise FileRefusedError(line_no) from None
+        if self.line_no != line_no:
+            raise FileRefusedError(line_no)
+        return self.text[self.at] != "," and not self.at_line_end()
+
+    def refuted(self, at: int) -> bool:
+        """Say whether quotes behind *at* tell that a cell was still open there."""
+        while (at := self.text.find('"', at, self.at)) >= 0:
+            behind = at
+            while self.text[behind] == '"':
+                behind += 1
+            opens = self.text[at - 1] in ",\n"
+            closes = self.text[behind] in ",\r\n"
+            if opens and behind - at == 1:
+                return closes
+            if closes and not opens:
+                return True
+            if opens and (behind - at) % 2:
+                return True
+            at = behind
+        return False
+
+    def refusals(self) -> set[int]:
+        """Return the lines that make the file unusable, one or several."""
+        try:
+            self.run()
+            hard = set()
+        except FileRefusedError as error:
+            hard = {error.line_no}
+        return hard | {line_no for at, line_no in self.doubts if self.refuted(at)}
