@@ -73,7 +73,9 @@ def cost_of(command: Sequence[str], environment: dict[str, str]) -> Cost:
         WrongResultError: It failed.
     """
     began_s = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | environment)
+    # As installed: with compiled modules, for all sides alike.
+    settings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, env=settings | environment)
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began_s
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -66,7 +66,7 @@ NUMBERS: Final = {
     "as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
     "DEFECT": "A defect of the tool. Please report it.",
-    "INTERRUPTED": "Interrupted by Ctrl-C. What was not proven is pending.",
+    "INTERRUPTED": "What was not proven is pending.",
 }
 
 SUMMARY_KEYS: Final = {

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.proposal import propose_job
     from pipeline.readback import read_back
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+    from pipeline.stopping import StopSignal
     from pipeline.writer import write_json
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "RemoteSettings": "settings",
     "RunReport": "importer",
     "Secret": "settings",
+    "StopSignal": "stopping",
     "Workspace": "connection",
     "create_profile": "profiles",
     "delete_profile": "profiles",
@@ -69,6 +71,7 @@ __all__ = [
     "RemoteSettings",
     "RunReport",
     "Secret",
+    "StopSignal",
     "Workspace",
     "create_profile",
     "delete_profile",

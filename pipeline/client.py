@@ -316,8 +316,8 @@ class Client:
         """
         Return what a fault proves.
 
-        A server that closes idle connections when we are about to use them is met by
-        keeping them shorter; the clients of before are not used any more.
+        A server that closes idle connections too early is met by keeping them shorter;
+        the clients of before are not used any more.
         """
         told = no_reply(error)
         if told.code == DISCONNECTED:
@@ -383,8 +383,7 @@ def _unpacked(body: bytearray, head: httpx.Response, call: _Call) -> tuple[bytes
         The body, and whether that is all of it.
 
     Raises:
-        ContractError: A page is larger than its cap; nothing else is asked for packed,
-            and there the status tells enough.
+        ContractError: A page is larger than its cap; elsewhere the status is enough.
     """
     if head.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip"):
         return bytes(body), True

@@ -294,3 +294,21 @@ def _secret(name: str, env: Mapping[str, str]) -> Secret:
         if not value:
             raise SettingsError(f"the file that {name}_FILE names is empty")
     return Secret(value)
+
+
+def refuse_idle_options(kind: str, delimiter: str | None, encoding: str | None) -> None:
+    """
+    Refuse what was said about a source and says nothing about one of this kind.
+
+    Raises:
+        SettingsError: A delimiter of what is no CSV, an encoding of Parquet.
+    """
+    names = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSONL"}
+    if delimiter is not None and kind != "csv":
+        raise SettingsError(
+            f"--delimiter is for CSV, and the source is {names[kind]}: leave it out"
+        )
+    if encoding is not None and kind == "parquet":
+        raise SettingsError(
+            "--encoding is for text, and a Parquet file names its own: leave it out"
+        )

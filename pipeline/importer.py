@@ -38,6 +38,9 @@ from pipeline.reader import open_source
 from pipeline.records import Encoded, State
 from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import MAX_STORE_BYTES, SliceStore, Spill, remove_leftovers
+from pipeline.splitting import ByteTarget
+from pipeline.stopping import StopSignal
+from pipeline.terms import Terms
 from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ class ImportRequest:
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace before the first write.
+        stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
         exit_code: How the shell would end, for the journal; the library has no shell.
     """
 
@@ -78,6 +82,7 @@ class ImportRequest:
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
+    stop: StopSignal = field(default_factory=StopSignal)
     exit_code: Callable[[RowCounts, PipelineError | None], int] = (
         lambda _counts, error: int(error is not None)
     )
@@ -136,6 +141,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         SettingsError, SourceError: Before anything was sent.
         AccessError, RemoteError: Before anything was sent.
         LockedError: Another run holds the work folder.
+        StoppedError: Somebody asked to stop before anything was sent.
         SourceChangedError: The source is not the one that was checked.
     """
     if connector is not None:
@@ -180,7 +186,12 @@ def _refuse_extra(mapping: Mapping, n_columns: int) -> None:
 
 
 def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
-    with line.request.progress.checking() as on_rows:
+    with line.request.progress.checking() as show:
+
+        def on_rows(n_rows: int) -> None:
+            line.request.stop.check()
+            show(n_rows)
+
         return check_source(
             line.source,
             line.plan,
@@ -222,8 +233,7 @@ async def _send(
                         client=client,
                         journal=journal,
                         run_id=line.run_id,
-                        settings=request.job.delivery,
-                        clock=connector.clock,
+                        terms=_terms(line, connector),
                         on_progress=note,
                     )
                     source.check_unchanged(check.fingerprints)
@@ -238,6 +248,17 @@ async def _send(
             journal.end_run(line.run_id, request.exit_code(files.counts, error))
     report = _report(line, check, files)
     return replace(report, workspace=workspace, delivery=latest, error=error)
+
+
+def _terms(line: _Line, connector: Connector) -> Terms:
+    delivery = line.request.job.delivery
+    return Terms(
+        delivery.concurrency,
+        delivery.rate,
+        target=ByteTarget(delivery.max_bytes),
+        stop=line.request.stop,
+        clock=connector.clock,
+    )
 
 
 def _batches(

@@ -1,4 +1,4 @@
-"""A job file to start from: the mapping that was found, what is left over, the pin."""
+"""A job file to start from: every column it knows what to do with, and the pin."""
 
 from __future__ import annotations
 
@@ -6,17 +6,32 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from pipeline.config import refuse_idle_options
+from pipeline.contract import (
+    FORBIDDEN_IN_ATTRIBUTE_NAMES,
+    RESERVED_ATTRIBUTES,
+    FieldKind,
+)
+from pipeline.errors import SettingsError
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
-from pipeline.settings import Job
+from pipeline.settings import ColumnMapping, FieldRule, Job
+from pipeline.typed_values import reading_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
     from pipeline.settings import SourceSettings
 
 
 def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
     """
-    Return the text of a job file for a source, in YAML.
+    Return the text of a job file for a source, in YAML; it runs as it is.
+
+    Columns that name no field become attributes. Those that cannot are listed with the
+    reason; only then are unmapped columns ignored, else a new one stops the run.
 
     Args:
         guid: Of the workspace to pin; None leaves the pin open, and says so.
@@ -24,17 +39,25 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
 
     Raises:
         SourceError: The source cannot be read.
-        SettingsError: No column names an identifier, or two claim one field.
+        SettingsError: No column names an identifier, two claim one field, or an option
+            does not fit the kind of the source.
     """
     opened = open_source(source)
+    refuse_idle_options(opened.kind, source.delimiter, source.encoding)
     mapping = resolve_mapping(opened.columns, Job(source=source))
     entries: dict[str, object] = {}
+    attributes: dict[str, str] = {}
     for rule in mapping.rules:
         parent, _, key = rule.name.partition(".")
-        if key:
+        if parent == "attributes":
+            attributes[key] = rule.column
+        elif key:
             entries.setdefault(parent, {})[key] = rule.column  # type: ignore[index]
         else:
             entries[rule.name] = rule.column
+    left_out = _add_attributes(attributes, mapping.extra, opened.dtypes)
+    if attributes:
+        entries["attributes"] = attributes
     told: dict[str, object] = {"path": source.path, "format": opened.kind}
     if opened.csv is not None:
         told |= {"encoding": opened.csv.encoding, "delimiter": opened.csv.delimiter}
@@ -47,13 +70,45 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
         f"  guid: {guid or 'null  # no credentials were set: pin the workspace here'}",
         _yaml({"mapping": entries}),
     ]
-    if mapping.extra:
-        lines.append(
-            "  # Not mapped; `attributes: {NAME: COLUMN}` sends a column along:"
-        )
-        lines += [f"  #   {column}" for column in mapping.extra]
-    lines.append("rows: {blank: omit, duplicates: fold, extra_columns: refuse}")
+    if left_out:
+        lines.append("  # Left out; `attributes: {NAME: COLUMN}` sends one along:")
+        lines += [f"  #   {column!r}: {why}" for column, why in left_out.items()]
+    extra = "ignore" if left_out else "refuse"
+    lines.append(f"rows: {{blank: omit, duplicates: fold, extra_columns: {extra}}}")
     return "\n".join(lines) + "\n"
+
+
+def _add_attributes(
+    attributes: dict[str, str],
+    columns: tuple[str, ...],
+    dtypes: Mapping[str, pl.DataType],
+) -> dict[str, str]:
+    """Add columns under their own names; return the others, with the reason."""
+    left_out = {}
+    for column in columns:
+        why = _obstacle(column, dtypes[column])
+        if column in attributes:
+            why = "another column is this attribute already"
+        if why:
+            left_out[column] = why
+        else:
+            attributes[column] = column
+    return left_out
+
+
+def _obstacle(column: str, dtype: pl.DataType) -> str:
+    """Return why a column cannot become the attribute of its name, or nothing."""
+    if column in RESERVED_ATTRIBUTES:
+        return "the API keeps this name for itself; give it another one"
+    if set(column) & set(FORBIDDEN_IN_ATTRIBUTE_NAMES):
+        return "the name holds a character that the API forbids; give it another one"
+    options = ColumnMapping(column=column)
+    rule = FieldRule(f"attributes.{column}", column, FieldKind.ATTRIBUTE, options)
+    try:
+        reading_of(rule, dtype, None)
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _yaml(content: object) -> str:

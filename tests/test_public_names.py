@@ -6,7 +6,7 @@ NAMES = """
     Connector Credentials ExportReport Identifier ImportRequest Job PipelineError
     ProfileReply RemoteSettings RunReport Secret Workspace create_profile delete_profile
     export_profiles get_profile list_runs propose_job read_back run_import
-    update_profile workspace_of write_json
+    StopSignal update_profile workspace_of write_json
 """.split()
 
 

@@ -20,6 +20,7 @@ NOTHING_TO_DO: Final = 9
 DEFECT: Final = 70
 NO_SERVICE: Final = 69
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 EXIT_CODES: Final[dict[type[PipelineError], int]] = {
     errors.SettingsError: 78,
@@ -32,6 +33,8 @@ EXIT_CODES: Final[dict[type[PipelineError], int]] = {
     errors.TokenRefusedError: 77,
     errors.WrongWorkspaceError: 78,
     errors.ContractError: 76,
+    errors.InterruptedRunError: INTERRUPTED,
+    errors.TerminatedRunError: TERMINATED,
     errors.LockedError: 80,
     errors.JournalDamagedError: 74,
     errors.CannotWriteError: 73,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from pipeline.cli.talking import keep_stderr_for_us, say
 from pipeline.config import JobFile, no_job, read_job, work_dir
 from pipeline.errors import SettingsError
 from pipeline.logs import set_up_logging
@@ -104,11 +105,22 @@ class Talk:
     def say(self, text: str = "") -> None:
         """Say something to people, on stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text)
 
 
 def talk_of(*, verbose: bool, quiet: bool, as_json: bool = False) -> Talk:
-    """Set up logging and progress as the flags ask."""
+    """
+    Set up logging and progress as the flags ask.
+
+    With --verbose, native libraries may write to stderr as well.
+
+    Raises:
+        UsageError: The flags contradict each other.
+    """
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet contradict each other")
+    if not verbose:
+        keep_stderr_for_us()
     set_up_logging(verbose=verbose)
     return Talk(as_json, quiet, NO_PROGRESS if quiet else Bars())
 

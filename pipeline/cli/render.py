@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.contract import IDENTIFIERS, ROW_CODES
-from pipeline.records import ROWS_A_FILE
+from pipeline.records import ROWS_A_FILE, State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline import ExportReport, RunReport, Workspace
     from pipeline.settings import Mapping
 
@@ -79,6 +81,34 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
     }
 
 
+def nothing_summary(
+    command: str, sources: Sequence[str], exit_code: int, seconds: float
+) -> dict[str, Any]:
+    """Return the documented summary of a run that found files of 0 bytes alone."""
+    states = ("read", *(state.value for state in State), "unknown")
+    accepted_parts = ("settled", "differs", "absent", "not_yet", "unverified")
+    return {
+        "version": SUMMARY_VERSION,
+        "run_id": None,
+        "command": command,
+        "exit_code": exit_code,
+        "resumable": False,
+        "source": list(sources),
+        "workspace": None,
+        "rows": dict.fromkeys((*states, *accepted_parts), 0),
+        "codes": {},
+        "omitted_invalid": 0,
+        "repairs": {},
+        "requests": {"sent": 0, "retried": 0, "status": {}},
+        "bytes_sent": 0,
+        "seconds": round(seconds, 3),
+        "rows_per_s": None,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "files": {},
+        "error": None,
+    }
+
+
 def _codes(report: RunReport) -> dict[str, int]:
     counted = report.files.failed["code"].value_counts(sort=True)
     return {str(code): int(n) for code, n in counted.iter_rows()}
@@ -92,6 +122,10 @@ def show_json(content: object) -> None:
 def run_lines(report: RunReport, seconds: float) -> list[str]:
     """Return what a run came to, in words, within 80 columns."""
     counts = report.counts
+    names = ", ".join(path.name for path in report.files.paths.values())
+    files = [f"files in {report.folder}:", f"  {names}, summary.json"]
+    if not counts.read:
+        return ["the source has no rows; nothing was sent", *files]
     parts = [
         f"{n:,} {state}"
         for state, n in counts.as_dict().items()
@@ -106,8 +140,7 @@ def run_lines(report: RunReport, seconds: float) -> list[str]:
         lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
     lines += [*_reason_lines(report), *_hint_lines(report), *_repair_lines(report)]
     lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
-    names = ", ".join(path.name for path in report.files.paths.values())
-    return [*lines, f"files in {report.folder}:", f"  {names}, summary.json"]
+    return [*lines, *files]
 
 
 def _sent_lines(report: RunReport) -> list[str]:

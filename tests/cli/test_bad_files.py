@@ -1,6 +1,8 @@
 """Every class of damage: its exit code, its row codes, a sentence, and no traceback."""
 
 import csv
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -58,3 +60,30 @@ def test_a_broken_file_ends_as_its_class_should(shell: Shell, name: str) -> None
 
 def test_every_broken_file_is_expected() -> None:
     assert {path.name for path in BROKEN.iterdir()} == set(EXPECTED)
+
+
+def test_a_parquet_file_that_makes_polars_panic_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "people.parquet"
+    pl.DataFrame({"email": [f"a{n}@example.com" for n in range(50)]}).write_parquet(
+        path
+    )
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(
+        data[:4] + data[-footer:]
+    )  # the footer tells of rows that are gone
+
+    def told(*flags: str) -> tuple[int, list[str]]:
+        run = subprocess.run(
+            [sys.executable, "-m", "pipeline", "check", path, *flags],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return run.returncode, run.stderr.splitlines()
+
+    code, lines = told()
+    assert code == 65
+    assert lines[:-1] == ["work folder: .crm-pipeline", "mapping:", "  email -> email"]
+    assert "damaged Parquet file" in lines[-1]

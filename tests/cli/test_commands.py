@@ -131,6 +131,12 @@ def test_the_newcomer_sees_the_columns_left_over_and_the_flag(
         ([*IMPORT, "-c", "column.yaml"], 78, "'mail'"),
         ([*IMPORT, "--max-rows", "1001"], 78, "max_rows"),
         ([*IMPORT, "--delimiter", ";;"], 78, "delimiter"),
+        (["import", "people.jsonl", "--delimiter", ","], 78, "is for CSV"),
+        (["init", "people.jsonl", "--delimiter", ","], 78, "is for CSV"),
+        (["check", "people.parquet", "--encoding", "utf-8"], 78, "is for text"),
+        ([*IMPORT, "--region", "PL"], 78, "no column is mapped to phone"),
+        ([*IMPORT, "--region", "DE", "-c", "region.yaml"], 78, "of the region PL"),
+        ([*IMPORT, "--quiet", "-v"], 2, "contradict each other"),
         ([*IMPORT, "--encoding", "klingon"], 78, "klingon"),
         ([*IMPORT, "--format", "parquet"], 65, "people.csv"),
         ([*IMPORT, "--no-such-flag"], 2, "--no-such-flag"),
@@ -155,6 +161,10 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_sent(
     shell.write("empty.csv", "")
     shell.write("typo.yaml", "version: 1\nsauce: {path: people.csv}\n")
     shell.write("column.yaml", "mapping: {email: mail}\n")
+    phone = "{column: firstName, region: PL}"
+    shell.write("region.yaml", f"mapping: {{email: email, phone: {phone}}}\n")
+    shell.write("people.jsonl", '{"email": "ewa@example.com"}\n')
+    pl.DataFrame({"email": ["ewa@example.com"]}).write_parquet("people.parquet")
 
     ended = shell.run(*arguments)
 
@@ -213,7 +223,12 @@ def test_a_header_without_rows_is_said_and_deletes_nothing(
     ended = shell.run("import", "header.csv", *flags)
 
     assert ended.code == code
-    assert "no rows" in ended.err
+    *_, told, files, names = ended.err.splitlines()
+    assert told == "the source has no rows; nothing was sent"
+    assert files.startswith("files in ")
+    assert "summary.json" in names
+    assert "rows read" not in ended.err
+    assert "forecast" not in ended.err
     assert sandbox.sandbox.store.batches() == []
 
 
@@ -222,9 +237,21 @@ def test_an_empty_file_can_be_allowed(
     shell: Shell, flags: list[str], code: int, sandbox: RunningSandbox
 ) -> None:
     shell.write("empty.csv", "")
+    shell.write("people.csv", PEOPLE)
+    real = shell.run("import", "people.csv", "--json").json
 
-    assert shell.run("import", "empty.csv", "--allow-empty", *flags).code == code
-    assert sandbox.sandbox.store.batches() == []
+    ended = shell.run(
+        "import", "empty.csv", "--allow-empty", "--json", "--summary", "s.json", *flags
+    )
+
+    assert (ended.code, ended.json["exit_code"]) == (code, code)
+    assert ended.json["source"] == ["empty.csv"]
+    assert set(ended.json["rows"].values()) == {0}
+    assert ended.json.keys() == real.keys()
+    assert ended.json["rows"].keys() == real["rows"].keys()
+    assert ended.json["requests"].keys() == real["requests"].keys()
+    assert json.loads((shell.folder / "s.json").read_text()) == ended.json
+    assert len(sandbox.sandbox.store.batches()) == 1
 
 
 def test_runs_lists_what_was_run(shell: Shell, sandbox: RunningSandbox) -> None:
@@ -241,21 +268,69 @@ def test_runs_lists_what_was_run(shell: Shell, sandbox: RunningSandbox) -> None:
     assert sandbox.base_url
 
 
-def test_init_proposes_a_job_that_check_accepts(
+def test_init_proposes_a_job_that_runs_as_it_is(
     shell: Shell, sandbox: RunningSandbox
 ) -> None:
-    shell.write("people.csv", "E-Mail,Vorname,firstname\newa@example.com,x,Ewa\n")
+    shell.write(
+        "people.csv",
+        "E-Mail,Vorname,firstname,shoe size,NO\newa@example.com,x,Ewa,38,y\n",
+    )
 
     ended = shell.run("init", "people.csv", "-o", "job.yaml")
 
     assert ended.code == 0, ended.err
     text = (shell.folder / "job.yaml").read_text()
     assert f"guid: {WORKSPACE_GUID}" in text
-    assert "#   Vorname" in text
     assert "email: E-Mail" in text
-    checked = shell.run("check", "-c", "job.yaml", "--extra-columns", "ignore")
+    assert "extra_columns: refuse" in text
+    advised = ended.err.strip().splitlines()[-1].partition("Next: crm-pipeline ")[2]
+    checked = shell.run(*advised.split())
     assert checked.code == 0, checked.err
-    assert sandbox.sandbox.store.batches() == []
+    assert shell.run("import", "-c", "job.yaml").code == 0
+    sandbox.sandbox.settle()
+    (profile,) = sandbox.sandbox.profiles()
+    assert profile["firstName"] == "Ewa"
+    sent = {
+        name: profile["attributes"][name] for name in ("Vorname", "shoe size", "NO")
+    }
+    assert sent == {"Vorname": "x", "shoe size": "38", "NO": "y"}
+
+
+def test_init_lists_what_cannot_be_sent_and_why(shell: Shell) -> None:
+    frame = pl.DataFrame(
+        {
+            "email": ["ewa@example.com"],
+            "tier": ["a"],
+            "attributes.tier": ["b"],
+            "status": ["x"],
+            "odd\nname": ["y"],
+            "photo": [b"z"],
+            "points": [7],
+        }
+    )
+    frame.write_parquet(shell.folder / "people.parquet")
+
+    ended = shell.run("init", "people.parquet")
+
+    assert ended.code == 0, ended.err
+    text = (shell.folder / "people.yaml").read_text()
+    comments = [line for line in text.splitlines() if line.startswith("  #   ")]
+    for line, (name, why) in zip(
+        comments,
+        [
+            ("'tier'", "this attribute already"),
+            ("'status'", "keeps this name"),
+            (r"'odd\nname'", "forbids"),
+            ("'photo'", "Binary"),
+        ],
+        strict=True,
+    ):
+        assert name in line
+        assert why in line
+    assert "extra_columns: ignore" in text
+    assert "points: points" in text
+    assert "tier: attributes.tier" in text
+    assert shell.run("check", "-c", "people.yaml").code == 0
 
 
 def test_one_profile_is_created_read_changed_and_deleted(

@@ -21,6 +21,7 @@ from pipeline import (
 from pipeline.cli.exit_codes import OK, PARTIAL
 from pipeline.cli.options import json_option, remote_options, talk_options
 from pipeline.cli.render import show_json, workspace_line
+from pipeline.cli.talking import say
 from pipeline.config import remote_settings
 from pipeline.errors import SettingsError
 from pipeline.settings import Job
@@ -198,9 +199,9 @@ def _end(reply: ProfileReply, flags: dict[str, Any]) -> int:
         "refused": "the API refused the content",
     }
     if not flags["quiet"]:
-        click.echo(workspace_line(reply.workspace), err=True)
+        say(workspace_line(reply.workspace))
         where = f" (clientId {reply.client_id})" if reply.client_id else ""
-        click.echo(words[reply.state] + where, err=True)
+        say(words[reply.state] + where)
     if flags.get("as_json"):
         show_json({"state": reply.state, "clientId": reply.client_id})
     return OK if reply.state == "accepted" else PARTIAL

@@ -1,0 +1,78 @@
+"""
+What people read goes to stderr: wrapped on a terminal, a line a message elsewhere.
+
+A program or a log that reads it can rely on one line for each message.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from typing import Final
+
+import click
+
+_STDERR: Final = 2
+_USUAL_WIDTH: Final = 80
+_LEAST_WIDTH: Final = 20
+
+
+def keep_stderr_for_us() -> None:
+    """
+    Let nothing but Python code write to stderr from now on.
+
+    polars prints pages of its own when it meets some damaged Parquet files, and raises
+    as well; the sentence about the error is ours to say. Has no effect where stderr is
+    not the one of the process.
+    """
+    try:
+        if sys.stderr.fileno() != _STDERR:
+            return
+    except (OSError, ValueError):
+        return
+    old = sys.stderr
+    ours = os.fdopen(os.dup(_STDERR), "w", 1, old.encoding, old.errors)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDERR)
+    os.close(nowhere)
+    sys.stderr = ours
+
+
+def say(text: str = "") -> None:
+    """Write to stderr."""
+    width = _width()
+    click.echo(text if width is None else wrapped(text, width), err=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """
+    Break the long lines of *text* between words; what follows is indented.
+
+    A word that is longer than a line, such as a path, stays whole.
+    """
+    return "\n".join(
+        textwrap.fill(
+            line,
+            max(width, _LEAST_WIDTH),
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+            replace_whitespace=False,
+            expand_tabs=False,
+            drop_whitespace=True,
+        )
+        if len(line) > width
+        else line
+        for line in text.split("\n")
+    )
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal; None where stderr is none."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_WIDTH
+    except (OSError, ValueError):
+        return _USUAL_WIDTH
