@@ -375,7 +375,7 @@ async def _read(response: httpx.Response, body: bytearray, max_bytes: int) -> bo
     return True
 
 
-def _unpacked(body: bytearray, head: httpx.Response, call: _Call) -> tuple[bytes, bool]:
+def _unpacked(body: bytes, head: httpx.Response, call: _Call) -> tuple[bytes, bool]:
     """
     Take off the compression, the cap of the call still in force.
 
@@ -386,12 +386,12 @@ def _unpacked(body: bytearray, head: httpx.Response, call: _Call) -> tuple[bytes
         ContractError: A page is larger than its cap; elsewhere the status is enough.
     """
     if head.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip"):
-        return bytes(body), True
+        return body, True
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        plain = unpacker.decompress(bytes(body), call.max_bytes)
+        plain = unpacker.decompress(body, call.max_bytes)
     except zlib.error:
-        return bytes(body), True
+        return body, True
     if not unpacker.eof and call.headers is _LIST_HEADERS:
         raise ContractError(
             f"the answer to {call.name} unpacks to more than "

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -587,10 +588,13 @@ def test_a_storm_loses_and_mangles_nothing(send: Send) -> None:
     assert stored == sorted(f"canary{n}@example.com" for n in range(1, 601))
 
 
-def test_the_sandbox_refuses_a_whole_batch_for_one_item(send: Send) -> None:
-    sandbox = build_sandbox(
-        SandboxOptions(switches=Switches(invalid_item="reject_batch"))
-    )
+@pytest.mark.parametrize("detail_shape", ["field", "error_code"])
+@pytest.mark.parametrize("invalid_item", ["reject_batch", "partial_207"])
+def test_the_sandbox_refuses_one_item_in_every_way_it_knows(
+    send: Send, invalid_item: Any, detail_shape: Any
+) -> None:
+    switches = Switches(invalid_item=invalid_item, detail_shape=detail_shape)
+    sandbox = build_sandbox(SandboxOptions(switches=switches))
     bad = batch_of(1, range(1, 9))
     body = bad.body.replace(b"canary5@example.com", b"canary5")
     batch = Batch(1, 2, bad.rows, body, hashlib.sha256(body).hexdigest())
@@ -599,11 +603,14 @@ def test_the_sandbox_refuses_a_whole_batch_for_one_item(send: Send) -> None:
         Credentials(api_key=Secret("5a6d0c1e-0000-4000-8000-5a4db0c5a4db")),
     )
     done = send([batch], httpx.ASGITransport(sandbox.app), remote=remote)
+    sandbox.settle()
+    stored = {person["email"] for person in sandbox.profiles()}
     sandbox.close()
 
     assert done.error is None
     assert done.rows(BatchState.REJECTED) == [5]
     assert done.report.rows_accepted == 7
+    assert stored == {f"canary{n}@example.com" for n in (1, 2, 3, 4, 6, 7, 8)}
 
 
 def test_errors_are_of_the_tree(send: Send) -> None:
