@@ -246,7 +246,7 @@ def table(scenarios: Sequence[Scenario], seeds: Sequence[int]) -> list[str]:
         note = f" ({', '.join(sorted(errors))})" if errors else ""
         lines.append(
             f"| {scenario.name}{note} | {goodput:.1f} | {goodput / best:.1%} "
-            f"| {warm / best:.1%} | {wasted:.1%} "
+            f"| {f'{warm / best:.1%}' if warm else '–'} | {wasted:.1%} "
             f"| {n_requests / scenario.n_batches:.3f} "
             f"| {mean(result.seconds for result in found):.0f} |"
         )

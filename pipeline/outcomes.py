@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from pipeline.contract import ROW_CODES
 from pipeline.errors import InvariantError
 from pipeline.identity import packed_row, unpacked_row
 from pipeline.records import FOLDED_LANE, MAIN_LANE, ROWS_A_FILE, BatchState, State
@@ -232,7 +233,7 @@ def _all_planned(rows: pl.DataFrame) -> pl.DataFrame:
 def _judged(outcome: BatchOutcome) -> tuple[str, str | None]:
     code = {
         BatchState.UNKNOWN: UNKNOWN_CODE,
-        BatchState.REJECTED: "REFUSED",
+        BatchState.REJECTED: outcome.code if outcome.code in ROW_CODES else "REFUSED",
     }.get(outcome.state)
     return _STATES[outcome.state].value, code
 

@@ -360,3 +360,14 @@ def test_a_state_nobody_knows_is_a_defect(state: str | None) -> None:
 def test_an_empty_source_balances() -> None:
     assert count_rows([], n_read=0) == RowCounts()
     assert outcomes_of(World([0], {}, set(), [])).is_empty()
+
+
+@pytest.mark.parametrize("code", ["TOO_LARGE", "QUARANTINED"])
+def test_a_rejected_row_keeps_the_code_of_its_verdict(code: str) -> None:
+    rejected = batch(1, (0, 1), (0, 1), state=BatchState.REJECTED, code=code)
+    nothing = pl.DataFrame(schema=EXCEPTIONS_SCHEMA)
+    evidence = Evidence(nothing, pl.Series("row", [], dtype=pl.UInt64), [rejected])
+
+    chunk = Assembly(evidence).chunk(0, 1, 1)
+
+    assert chunk.select("state", "code").rows() == [("rejected", code)]
