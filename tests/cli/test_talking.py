@@ -75,3 +75,24 @@ def test_a_pipe_gets_one_line_a_message() -> None:
     finally:
         os.close(theirs)
         os.close(ours)
+
+
+def test_what_native_code_writes_does_not_reach_stderr() -> None:
+    code = (
+        "import os, sys\n"
+        "from pipeline.cli.talking import keep_stderr_for_us, say\n"
+        "keep_stderr_for_us()\n"
+        "keep_stderr_for_us()\n"
+        "os.write(2, b'panicked')\n"
+        "say('ours: \\u0142')\n"
+        "print('a log', file=sys.stderr)\n"
+        "raise ValueError('even this')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code], capture_output=True, check=False
+    )
+
+    told = run.stderr.decode()
+    assert told.startswith("ours: \u0142\na log\nTraceback")
+    assert told.endswith("ValueError: even this\n")
+    assert "panicked" not in told
