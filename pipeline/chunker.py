@@ -22,6 +22,8 @@ from pipeline.records import ROW_KEY, Batch, Encoded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pipeline.splitting import ByteTarget
+
 BRACKETS_BYTES = 2
 
 
@@ -44,7 +46,11 @@ class BatchLimits:
 
 
 def pack(
-    encoded: Iterable[Encoded], limits: BatchLimits, *, first_no: int = 1
+    encoded: Iterable[Encoded],
+    limits: BatchLimits,
+    *,
+    first_no: int = 1,
+    target: ByteTarget | None = None,
 ) -> Iterator[Batch]:
     """
     Cut a stream of encoded rows into batches.
@@ -52,32 +58,51 @@ def pack(
     Full batches leave as soon as they are full; the tail of one frame joins the head
     of the next, so only the last batch of a lane is short. A batch never spans lanes.
 
+    Args:
+        target: Asked before each frame for a size that may have been lowered; a row
+            above it that is within the limits goes alone.
+
     Raises:
         InvariantError: A single row is over the limit; such rows are blocked before.
 
     Cost: holds one frame and one body; SHA-256 of every body.
     """
     numbers = count(first_no)
+
+    def cut(rows: Encoded, *, is_last: bool) -> tuple[Iterable[Batch], Encoded | None]:
+        n_bytes = limits.max_bytes if target is None else target.n_bytes
+        return _cut(rows, limits, (n_bytes, numbers), is_last=is_last)
+
     tail: Encoded | None = None
     for part in encoded:
         if tail is not None and tail.lane != part.lane:
-            yield from _cut(tail, limits, numbers, is_last=True)[0]
+            yield from cut(tail, is_last=True)[0]
             tail = None
         joined = (
             part
             if tail is None
             else Encoded(pl.concat([tail.frame, part.frame]), part.lane)
         )
-        batches, tail = _cut(joined, limits, numbers, is_last=False)
+        batches, tail = cut(joined, is_last=False)
         yield from batches
     if tail is not None:
-        yield from _cut(tail, limits, numbers, is_last=True)[0]
+        yield from cut(tail, is_last=True)[0]
 
 
 def _cut(
-    encoded: Encoded, limits: BatchLimits, numbers: Iterator[int], *, is_last: bool
+    encoded: Encoded,
+    limits: BatchLimits,
+    aim: tuple[int, Iterator[int]],
+    *,
+    is_last: bool,
 ) -> tuple[Iterable[Batch], Encoded | None]:
-    """Return the full batches of *encoded* (all, when it is the last) and the rest."""
+    """
+    Return the full batches of *encoded* (all, when it is the last) and the rest.
+
+    Args:
+        aim: How large a body should be, and the numbers of batches.
+    """
+    target_bytes, numbers = aim
     # Where each row ends in the text of all rows, its comma counted.
     ends = (encoded.frame["n_bytes"].cast(pl.Int64) + 1).cum_sum().to_list()
     cuts = [0]
@@ -85,9 +110,9 @@ def _cut(
         first = cuts[-1]
         began = ends[first - 1] if first else 0
         # n rows with their commas and brackets take ends + 1 bytes.
-        reach = bisect_right(ends, began + limits.max_bytes - 1)
-        last = min(first + limits.max_rows, reach)
-        if last == first:
+        reach = bisect_right(ends, began + min(target_bytes, limits.max_bytes) - 1)
+        last = min(first + limits.max_rows, max(reach, first + 1))
+        if ends[first] - began + 1 > limits.max_bytes:
             row_no = encoded.frame["row_no"][first]
             raise InvariantError(
                 f"row {row_no} takes {ends[first] - began - 1} bytes, more than a "

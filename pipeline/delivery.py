@@ -18,9 +18,9 @@ from pipeline.errors import LimitError, PatienceEndedError, PipelineError
 from pipeline.feed import Feed
 from pipeline.pacing import FIRST_CONTACT, Pacer, Patience
 from pipeline.records import Batch, BatchState, Step, Verdict
-from pipeline.retrying import SYSTEM_CLOCK, persist
+from pipeline.retrying import persist
 from pipeline.sender import Case, Sender
-from pipeline.splitting import ByteTarget, PartMaker, Search
+from pipeline.splitting import PartMaker, Search
 from pipeline.tally import DeliveryReport, Tally
 from pipeline.terms import Terms
 from pipeline.turnstile import Turnstile
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Client
     from pipeline.feed import BatchFeed
-    from pipeline.retrying import Clock
     from pipeline.sender import BatchJournal
-    from pipeline.settings import DeliverySettings
 
 __all__ = ["Delivery", "DeliveryReport", "Terms", "deliver"]
 
@@ -44,15 +42,13 @@ GRACE_S: Final = 20.0
 LAST_WORDS_S: Final = 0.5
 
 
-async def deliver(  # noqa: PLR0913 - `settings` and `clock` go into `terms`
+async def deliver(
     batches: Iterable[Batch],
     *,
     client: Client,
     journal: BatchJournal,
     run_id: str,
     terms: Terms | None = None,
-    settings: DeliverySettings | None = None,
-    clock: Clock = SYSTEM_CLOCK,
     on_progress: Callable[[DeliveryReport], None] | None = None,
 ) -> DeliveryReport:
     """
@@ -64,8 +60,6 @@ async def deliver(  # noqa: PLR0913 - `settings` and `clock` go into `terms`
         journal: Holds the run *run_id*.
         run_id: Of a run that has begun.
         terms: Pace, bounds, and how to stop.
-        settings: In place of *terms*: concurrency, rate and size.
-        clock: In place of *terms*.
         on_progress: Told after every planned batch and at the end, also when the end
             is an error; called on the event loop, so it must be quick.
 
@@ -88,14 +82,7 @@ async def deliver(  # noqa: PLR0913 - `settings` and `clock` go into `terms`
         StateError: The journal could not be written.
         Whatever *batches* raises, once what is in flight has come back.
     """
-    if terms is None:
-        terms = Terms(clock=clock)
-        if settings is not None:
-            target = ByteTarget(settings.max_bytes)
-            terms = Terms(
-                settings.concurrency, settings.rate, target=target, clock=clock
-            )
-    delivery = Delivery(client, journal, run_id, terms)
+    delivery = Delivery(client, journal, run_id, terms or Terms())
     feed = Feed(batches, max_batches=delivery.most_in_flight + AHEAD_BATCHES)
     return await delivery.run(feed, on_progress or (lambda _: None))
 

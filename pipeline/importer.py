@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from pipeline.progress import ProgressView
     from pipeline.reader import Source
-    from pipeline.records import Batch
     from pipeline.settings import Job, Mapping
     from pipeline.transform import TransformPlan
 
@@ -215,6 +214,7 @@ async def _send(
     late: list[pl.DataFrame] = []
     error: PipelineError | None = None
     latest = DeliveryReport()
+    terms = _terms(line, connector)
     async with connected(connector, pin) as (client, workspace):
         request.on_workspace(workspace)
         source.check_unchanged(check.fingerprints)
@@ -229,11 +229,15 @@ async def _send(
 
                 try:
                     await deliver(
-                        _batches(line, check, store, late),
+                        pack(
+                            _encoded(line, check, store, late),
+                            line.limits,
+                            target=terms.target,
+                        ),
                         client=client,
                         journal=journal,
                         run_id=line.run_id,
-                        terms=_terms(line, connector),
+                        terms=terms,
                         on_progress=note,
                     )
                     source.check_unchanged(check.fingerprints)
@@ -259,12 +263,6 @@ def _terms(line: _Line, connector: Connector) -> Terms:
         stop=line.request.stop,
         clock=connector.clock,
     )
-
-
-def _batches(
-    line: _Line, check: CheckResult, store: SliceStore, late: list[pl.DataFrame]
-) -> Iterator[Batch]:
-    return pack(_encoded(line, check, store, late), line.limits)
 
 
 def _encoded(

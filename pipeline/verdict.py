@@ -179,7 +179,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         code=TOO_LARGE_CODE,
     ),
     Rule(
-        "too big: sent again in halves",
+        "too big: sent again in halves, and later batches are made smaller",
         *(Step.TOO_BIG, _PENDING),
         statuses=(413,),
     ),

@@ -27,7 +27,8 @@ from pipeline.records import Batch, BatchState
 from pipeline.retrying import Clock
 from pipeline.sandbox.records import TruthKind
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sandbox
-from pipeline.settings import Credentials, DeliverySettings, RemoteSettings, Secret
+from pipeline.settings import Credentials, RemoteSettings, Secret
+from pipeline.terms import Terms
 
 N_ROWS = 10
 HURRY = 60
@@ -132,8 +133,9 @@ class Day:
                     client=client,
                     journal=journal,
                     run_id="r1",
-                    settings=DeliverySettings(concurrency=1),
-                    clock=Clock(lambda: now_s, sleep, lambda: 0.5),
+                    terms=Terms(
+                        concurrency=1, clock=Clock(lambda: now_s, sleep, lambda: 0.5)
+                    ),
                     on_progress=show,
                 )
         except Exception as error:  # noqa: BLE001 - looked at by each test

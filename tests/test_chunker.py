@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.chunker import BatchLimits, pack
 from pipeline.errors import InvariantError
 from pipeline.records import Encoded
+from pipeline.splitting import ByteTarget
 
 
 def encoded(texts: list[str], first: int = 1, lane: int = 2) -> Encoded:
@@ -123,3 +125,24 @@ def test_batches_leave_as_soon_as_they_are_full() -> None:
 
     assert first.n_rows == 10
     assert seen == 0
+
+
+def test_a_lowered_target_holds_for_the_next_frames_and_stops_no_row() -> None:
+    target = ByteTarget(1_000)
+    long, short = "x" * 500, "y" * 90
+
+    def frames() -> Iterator[Encoded]:
+        yield encoded([short] * 20)
+        target.n_bytes = 200
+        yield encoded([long, short, short, short], first=21)
+
+    batches = list(pack(frames(), BatchLimits(1_000, 1_000), target=target))
+
+    sizes = [len(batch.body) for batch in batches]
+    assert sizes[0] > 900
+    assert all(
+        size <= 200 or batch.n_rows == 1
+        for size, batch in zip(sizes[-3:], batches[-3:], strict=True)
+    )
+    assert max(sizes[-3:]) == 502
+    assert [row for b in batches for row in b.rows["row_no"]] == list(range(1, 25))

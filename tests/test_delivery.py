@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import Weather
 from pipeline.settings import (
     Credentials,
-    DeliverySettings,
     RemoteSettings,
     Secret,
 )
+from pipeline.terms import Terms
 from wire import KEY, REMOTE, Service, Step
 
-FIXED = DeliverySettings(concurrency=4)
+FIXED = Terms(concurrency=4)
 
 
 def batches_of(
@@ -132,7 +132,7 @@ def send(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
         def run(
             batches: list[Batch] | Iterator[Batch],
             transport: httpx.AsyncBaseTransport | None,
-            settings: DeliverySettings = FIXED,
+            terms: Terms = FIXED,
             remote: RemoteSettings = REMOTE,
             chance: float = 0.5,
         ) -> Outcome:
@@ -148,8 +148,7 @@ def send(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
                         client=client,
                         journal=journal,
                         run_id="r1",
-                        settings=settings,
-                        clock=time.clock,
+                        terms=replace(terms, clock=time.clock),
                         on_progress=shown.append,
                     )
 
@@ -457,7 +456,7 @@ def test_a_lane_is_sent_when_the_one_before_is_out_of_flight(send: Send) -> None
 
 
 def test_the_rate_is_kept(send: Send) -> None:
-    done = send(batches_of(41), Service(lambda _: 202), DeliverySettings(rate=4.0))
+    done = send(batches_of(41), Service(lambda _: 202), Terms(rate=4.0))
 
     assert done.error is None
     assert done.time.now_s >= 10.0
@@ -465,7 +464,7 @@ def test_the_rate_is_kept(send: Send) -> None:
 
 def test_the_limit_is_found_without_a_setting(send: Send) -> None:
     service = Service(lambda _: 202)
-    send(batches_of(400, 1), service, DeliverySettings())
+    send(batches_of(400, 1), service, Terms())
 
     assert 4 <= service.most_in_flight <= 16
 
@@ -517,7 +516,7 @@ def test_a_cancelled_delivery_leaves_a_true_journal(tmp_path: Path) -> None:
                     client=client,
                     journal=journal,
                     run_id="r1",
-                    settings=FIXED,
+                    terms=FIXED,
                 )
             )
             await arrived.wait()

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +27,11 @@ from pipeline.contract import BATCH_PATH
 from pipeline.errors import PatienceEndedError, RemoteError
 from pipeline.retrying import Clock
 from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
-from pipeline.sandbox.shell import ConnectionTorn
 from pipeline.sandbox.weather import parse_weather
-from sandbox_driver import FakeTime
+from sandbox_driver import FakeTime, Wire
 
 N_ROWS = 3_000
 BATCH_ROWS = 50
-
-
-@dataclass
-class Wire(httpx.AsyncBaseTransport):
-    """The sandbox without a socket; a torn connection as httpx would tell it."""
-
-    sandbox: Sandbox
-    inner: httpx.ASGITransport = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.inner = httpx.ASGITransport(self.sandbox.app)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self.inner.handle_async_request(request)
-        except ConnectionTorn:
-            raise httpx.ReadError("") from None
 
 
 @asynccontextmanager
