@@ -1,10 +1,11 @@
 """
 A source: one or several files of one kind, read as slices, any number of times.
 
-Every physical record has one (`source_no`, `row_no`), and nothing is inferred: CSV and
-JSONL cells are text, Parquet keeps its types. What a file is, its content decides; a
-name that says otherwise stops the run. This module knows which files belong to a source
-and that they agree; how each kind is read is in `sources/`.
+Every physical record has one (`source_no`, `row_no`), and nothing is inferred: CSV
+cells are text, JSON values stay as they are written, Parquet keeps its types. What a
+file is, its content decides; a name that says otherwise stops the run. This module
+knows which files belong to a source and that they agree; how each kind is read is in
+`sources/`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.errors import (
     SourceUnusableError,
 )
 from pipeline.files import sha256_of
+from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import ROW_KEY, Fingerprint, Slice
 from pipeline.sources.csv_dialect import CsvDialect
 from pipeline.sources.csv_file import CsvFile
@@ -60,7 +62,7 @@ class Source:
         kind: Of all of them.
         files: Absolute paths; `source_no` is the index.
         columns: Of the source, in the order of the first file.
-        dtypes: Column → type; String for CSV and JSONL.
+        dtypes: Column → type; String for CSV, String or `JSON_CELL` for JSONL.
         csv: How the first file is written; None for other kinds.
     """
 
@@ -78,9 +80,10 @@ class Source:
             (part.dialect for part in parts if isinstance(part, CsvFile)), None
         )
         if kind == "jsonl":  # a key may be absent from a line, so also from a file
-            names = dict.fromkeys(name for part in parts for name in part.columns)
-            self.columns = tuple(names)
-            self.dtypes: Mapping[str, pl.DataType] = dict.fromkeys(names, pl.String())
+            found = [item for part in parts for item in part.dtypes.items()]
+            wide = {name: dtype for name, dtype in found if dtype == JSON_CELL}
+            self.dtypes: Mapping[str, pl.DataType] = dict(found) | wide
+            self.columns = tuple(self.dtypes)
         else:
             self.columns = parts[0].columns
             self.dtypes = parts[0].dtypes
@@ -101,10 +104,9 @@ class Source:
 
         Cost: memory of a few blocks, whatever the size of the files.
         """
-        wanted = [*ROW_KEY, *self.columns]
         for source_no, part in enumerate(self._parts):
             for piece in part.slices(source_no):
-                yield _aligned(piece, wanted)
+                yield _aligned(piece, self.dtypes)
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """
@@ -241,16 +243,28 @@ def _refuse_other_columns(first: _SourceFile, other: _SourceFile) -> None:
     )
 
 
-def _aligned(piece: Slice, wanted: list[str]) -> Slice:
+def _aligned(piece: Slice, wanted: Mapping[str, pl.DataType]) -> Slice:
+    """Give the columns of the source to a slice of one of its files."""
     frame = piece.frame
-    if frame.columns == wanted:
+    names = [*ROW_KEY, *wanted]
+    if frame.columns == names and all(
+        frame.schema[name] == dtype for name, dtype in wanted.items()
+    ):
         return piece
-    missing = [name for name in wanted if name not in frame.columns]
-    frame = frame.with_columns(
-        pl.lit(None, pl.String()).alias(name) for name in missing
-    )
+    nothing = pl.lit(None, pl.String())
+    cells = {
+        name: pl.col(name) if name in frame.columns else nothing for name in wanted
+    }
+    texts = {
+        name: pl.when(cell.is_not_null()).then(
+            pl.struct(cell.alias(TEXT_FIELD), nothing.alias(VALUE_FIELD))
+        )
+        for name, cell in cells.items()
+        if wanted[name] == JSON_CELL and frame.schema.get(name) != JSON_CELL
+    }
+    frame = frame.select(*ROW_KEY, **(cells | texts))
     return Slice(
-        frame=frame.select(wanted),
+        frame=frame,
         source_no=piece.source_no,
         first_row_no=piece.first_row_no,
         n_rows=piece.n_rows,

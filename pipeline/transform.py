@@ -8,7 +8,7 @@ cannot be read blocks its row, unless its field says `on_invalid: omit`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -16,9 +16,9 @@ import polars as pl
 from pipeline.contract import IDENTIFIERS, ROW_CODES, FieldKind
 from pipeline.errors import InvariantError
 from pipeline.identifiers import Checked
+from pipeline.json_values import reading_by_type, repairable
 from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, Slice, Transformed
 from pipeline.settings import FieldRule
-from pipeline.typed_values import identifier_text, reading_of
 from pipeline.values import IDENTIFIER_KINDS, Reading
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ def plan_transform(
         for rule in mapping.rules
     ]
     readings = tuple(
-        identifier_text(rule, dtypes[rule.column])
-        if rule.kind in IDENTIFIER_KINDS
-        else reading_of(rule, dtypes[rule.column], job.workspace.timezone)
+        reading_by_type(rule, dtypes[rule.column], job.workspace.timezone)
         for rule in rules
     )
     return TransformPlan(
@@ -151,7 +149,19 @@ def _read_fields(frame: pl.DataFrame, plan: TransformPlan) -> list[_Cells]:
             cells.append(_Cells(reading, checked.values, checked.codes))
         else:
             cells.append(_evaluate(reading, series))
+        if reading.alien is not None:
+            is_alien = frame.select(reading.alien.alias("alien"))["alien"]
+            cells[-1] = _without_aliens(cells[-1], is_alien)
     return cells
+
+
+def _without_aliens(cells: _Cells, is_alien: pl.Series) -> _Cells:
+    """Mark the cells of a type that the field cannot take; their values are null."""
+    if not is_alien.any():
+        return cells
+    codes = pl.lit(None, pl.String) if cells.codes is None else cells.codes
+    marked = pl.when(is_alien).then(pl.lit("TYPE")).otherwise(codes)
+    return replace(cells, codes=pl.select(marked).to_series())
 
 
 def _check(rule: FieldRule, cells: pl.Series, checks: IdentifierChecks) -> Checked:
@@ -317,10 +327,9 @@ def _repairs(frame: pl.DataFrame, cells: list[_Cells]) -> dict[str, int]:
     counts = {}
     for cell in cells:
         rule = cell.reading.rule
-        is_text = frame.schema[rule.column] == pl.String == cell.values.dtype
-        repairs_text = rule.kind in IDENTIFIER_KINDS or cell.reading.value is None
-        if is_text and repairs_text:
-            n_changed = (cell.values != frame[rule.column]).sum()
+        before = repairable(cell.reading, frame[rule.column])
+        if before is not None and cell.values.dtype == pl.String:
+            n_changed = (cell.values != before).sum()
             if n_changed:
                 counts[rule.name] = int(n_changed)
     return counts

@@ -83,6 +83,8 @@ class Reading:
         shortcut: For the cells that it holds for, instead of `value`.
         suspects: Characters without any of which no cell is invalid; "" where that
             cannot be said. Looking for them costs half of what `invalid` does.
+        alien: From the source frame: the cell is of a type that the field cannot take,
+            so it is invalid (`TYPE`); `given` is null there. None where none can be.
     """
 
     rule: FieldRule
@@ -93,6 +95,7 @@ class Reading:
     raw: bool = False
     shortcut: Shortcut | None = None
     suspects: str = ""
+    alien: pl.Expr | None = None
 
 
 GIVEN = pl.col("given")

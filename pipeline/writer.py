@@ -12,12 +12,13 @@ import io
 import json
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from pipeline.files import replacing
+from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -154,12 +155,30 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 def _write_jsonl(
     draft: Path, form: FileForm, frames: Callable[[], Iterable[pl.DataFrame]]
 ) -> None:
-    """Write one object a line; a null is an absent key, as it is in a source."""
+    """
+    Write one object a line; a null is an absent key, as it is in a source.
+
+    The first object holds every key: read again, the file has all its columns.
+    """
     with draft.open("wb") as file:
         for frame in frames():
+            told = [json.dumps(name, ensure_ascii=False) for name in frame.columns]
             lines = io.StringIO()
-            for row in frame.iter_rows(named=True):
-                given = {name: cell for name, cell in row.items() if cell is not None}
-                json.dump(given, lines, ensure_ascii=False, default=str)
-                lines.write("\n")
+            for row in frame.iter_rows():
+                is_first = not (file.tell() or lines.tell())
+                members = (
+                    f"{name}: {_json_of(cell, dtype)}"
+                    for name, dtype, cell in zip(told, frame.dtypes, row, strict=True)
+                    if is_first or cell is not None
+                )
+                lines.write("{" + ", ".join(members) + "}\n")
             file.write(lines.getvalue().encode(form.encoding, "backslashreplace"))
+
+
+def _json_of(cell: Any, dtype: pl.DataType) -> str:  # noqa: ANN401 - any value
+    # What was JSON in the source is handed back digit by digit.
+    if dtype == JSON_CELL and cell is not None:
+        if cell[VALUE_FIELD] is not None:
+            return str(cell[VALUE_FIELD])
+        cell = cell[TEXT_FIELD]
+    return json.dumps(cell, ensure_ascii=False, default=str)

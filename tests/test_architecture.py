@@ -31,6 +31,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "identity",
                 "journal_tables",
                 "json_cells",
+                "json_values",
                 "lint",
                 "lint_evidence",
                 "lint_signs",

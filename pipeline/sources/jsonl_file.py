@@ -1,13 +1,14 @@
 """
-A JSONL file as slices: one object a line, every value kept as text.
+A JSONL file as slices: one object a line, every value as it is written.
 
 Exactness comes before speed: numbers keep their digits (`1.0`, integers beyond 2^53),
 so every line goes through the standard library's parser with numbers left as text, and
 a key that is given twice is a fault, not a silent choice. About 64,000 lines a second,
 and one pass more than other files need, because only the last line tells all keys.
 
-What a line gives to a column: text as it is; numbers, true and false as JSON writes
-them; null like a key that is absent; a list or object as compact JSON. The objects
+A column that holds nothing but text is String. Any other is a `JSON_CELL`: there a text
+stays a text, and a number, true, false, a list or an object stands as compact JSON. So
+12, 12.50 and "12" stay three values. Null is a key that is absent. The objects
 `attributes` and `agreements` are opened one level: `attributes.NAME`.
 """
 
@@ -21,6 +22,7 @@ import polars as pl
 
 from pipeline.contract import MAX_CELL_BYTES
 from pipeline.errors import SourceChangedError, SourceUnusableError
+from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import UNREADABLE_SCHEMA
 from pipeline.sources.csv_dialect import check_columns
 from pipeline.sources.slicing import Parsed, cut_slices, numbers
@@ -33,14 +35,18 @@ if TYPE_CHECKING:
 
 OPENED = ("attributes", "agreements")
 _MIB = 1 << 20
+_TEXT = pl.String()
 _Row = dict[str, str | None]
 _Fault = tuple[str, str]
 
 
-class _Number(str):
-    """The digits of a number, told apart from text."""
+class _Json(str):
+    """The JSON text of anything but a text: told apart from text by this type."""
 
     __slots__ = ()
+
+
+_TRUE, _FALSE = _Json("true"), _Json("false")
 
 
 class _NotARowError(ValueError):
@@ -53,12 +59,12 @@ class JsonlFile:
 
     Attributes:
         columns: Every key, in the order of its first appearance.
-        dtypes: Every column is String.
+        dtypes: String where every value is text, else `JSON_CELL`.
     """
 
     def __init__(self, text: TextFile) -> None:
         """
-        Read the whole file for its keys.
+        Read the whole file for its keys and their types.
 
         Raises:
             SourceError: The file is missing, empty, not text, or two keys cannot be
@@ -66,19 +72,19 @@ class JsonlFile:
         """
         self.path = text.path
         self._text = text
-        keys: dict[str, None] = {}
+        dtypes: dict[str, pl.DataType] = {}
         n_lines = 0
         for _, lines in self._blocks():
             n_lines += len(lines)
             for line in lines:
                 row = _row(line) if line.strip() else {}
                 if isinstance(row, dict):
-                    keys.update(dict.fromkeys(row))
+                    _widen(dtypes, row)
         if not n_lines:
             raise SourceUnusableError(f"{self.path} is empty. It has no line.")
-        self.columns = tuple(keys)
+        self.columns = tuple(dtypes)
         check_columns(self.columns, self.path)
-        self.dtypes: dict[str, pl.DataType] = dict.fromkeys(self.columns, pl.String())
+        self.dtypes = dtypes
 
     @property
     def fingerprint(self) -> Fingerprint | None:
@@ -127,14 +133,18 @@ class JsonlFile:
         )
 
     def _frame(self, rows: list[_Row]) -> pl.DataFrame:
-        if any(not row.keys() <= self.dtypes.keys() for row in rows):
+        known = self.dtypes.keys()
+        columns = {name: [row.get(name) for row in rows] for name in self.columns}
+        if any(not row.keys() <= known for row in rows) or any(
+            self.dtypes[name] is _TEXT and _Json in set(map(type, cells))
+            for name, cells in columns.items()
+        ):
             raise SourceChangedError(
-                f"{self.path} changed while it was read: a key is new. "
-                "Wait until it is written completely, then start again."
+                f"{self.path} changed while it was read: a key is new, or a type under "
+                "a key. Wait until it is written completely, then start again."
             )
         return pl.DataFrame(
-            {name: [row.get(name) for row in rows] for name in self.columns},
-            schema=self.dtypes,
+            [_column(name, cells, self.dtypes[name]) for name, cells in columns.items()]
         )
 
     def _blocks(self) -> Iterator[tuple[int, list[bytes]]]:
@@ -162,6 +172,27 @@ class JsonlFile:
 def first_object(line: bytes) -> bool:
     """Return whether *line* is a JSON object."""
     return isinstance(_row(line), dict)
+
+
+def _widen(dtypes: dict[str, pl.DataType], row: _Row) -> None:
+    """Add the keys of *row*, and note where a value is no text."""
+    if not row.keys() <= dtypes.keys():
+        dtypes.update({name: _TEXT for name in row if name not in dtypes})
+    for name, cell in row.items():
+        if type(cell) is _Json and dtypes[name] is _TEXT:
+            dtypes[name] = JSON_CELL
+
+
+def _column(name: str, cells: Sequence[str | None], dtype: pl.DataType) -> pl.Series:
+    column = pl.Series(name, cells, dtype=_TEXT)
+    if dtype is _TEXT:
+        return column
+    is_value = pl.Series([type(cell) is _Json for cell in cells], dtype=pl.Boolean)
+    cell = pl.struct(
+        pl.when(~is_value).then(column).alias(TEXT_FIELD),
+        pl.when(is_value).then(column).alias(VALUE_FIELD),
+    )
+    return pl.select(pl.when(column.is_not_null()).then(cell).alias(name)).to_series()
 
 
 def _row(line: bytes) -> _Row | _Fault:
@@ -209,7 +240,7 @@ def _no_constant(_: str) -> object:
 def _flat(value: dict[str, object]) -> _Row:
     row: _Row = {}
     for key, item in value.items():
-        if type(item) is str:
+        if type(item) is str or type(item) is _Json:
             row[key] = item
         elif key in OPENED and (item is None or isinstance(item, dict)):
             for name, part in (item or {}).items():
@@ -236,12 +267,16 @@ def _names_fault(names: tuple[str, ...]) -> str:
 
 
 def _text(value: object) -> str | None:
-    return value if value is None or type(value) is str else _compact(value)
+    if value is None or type(value) is str or type(value) is _Json:
+        return value
+    if isinstance(value, bool):
+        return _TRUE if value else _FALSE
+    return _Json(_compact(value))
 
 
 def _compact(value: object) -> str:
     """Return JSON without blanks, numbers digit by digit as they were."""
-    if isinstance(value, _Number):
+    if isinstance(value, _Json):
         return str(value)
     if isinstance(value, dict):
         members = (f"{_compact(key)}:{_compact(item)}" for key, item in value.items())
@@ -253,7 +288,7 @@ def _compact(value: object) -> str:
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object,
-    parse_int=_Number,
-    parse_float=_Number,
+    parse_int=_Json,
+    parse_float=_Json,
     parse_constant=_no_constant,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.errors import SourceChangedError, SourceUnusableError
+from pipeline.json_values import JSON_CELL
 from pipeline.records import ROW_NO, SOURCE_NO, Slice
 from pipeline.sources.csv_dialect import check_columns
 from pipeline.sources.parquet_footer import read_footer
@@ -105,6 +106,12 @@ class ParquetFile:
             raise self._damaged("its schema cannot be understood") from None
         if tuple(schema) != self.columns:
             raise self._damaged("its schema can be read in two ways")
+        reserved = [name for name, dtype in schema.items() if dtype == JSON_CELL]
+        if reserved:
+            raise SourceUnusableError(
+                f"{self.path}: the column {reserved[0]!r} has a type that is reserved "
+                "for this tool. Rename one of its fields."
+            )
         return dict(schema)
 
     def _damaged(self, what: str) -> SourceUnusableError:

@@ -1,4 +1,4 @@
-"""JSONL keeps every digit, finds late keys, and sets aside what is no object."""
+"""JSONL keeps type and digits, finds late keys, and sets aside what is no object."""
 
 import gzip
 import json
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract import MAX_CELL_BYTES
 from pipeline.errors import SourceChangedError, SourceUnusableError
+from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 from pipeline.reader import ReadLimits, Source, open_source
 from pipeline.settings import SourceSettings
 
@@ -22,10 +23,17 @@ def open_file(
     return open_source(SourceSettings(path=str(path), format="jsonl"), limits=limits)
 
 
-def cell(tmp_path: Path, text: str) -> str | None:
+def cell(tmp_path: Path, text: str) -> object:
     (piece,) = open_file(tmp_path / "a.jsonl", f'{{"x": {text}}}').slices()
-    found: str | None = piece.frame["x"][0]
-    return found
+    return piece.frame["x"][0]
+
+
+def told(cell: object) -> object:
+    """Return a cell, what was no text as ("json", its text)."""
+    if not isinstance(cell, dict):
+        return cell
+    value = cell[VALUE_FIELD]
+    return cell[TEXT_FIELD] if value is None else ("json", value)
 
 
 @pytest.mark.parametrize(
@@ -34,22 +42,55 @@ def cell(tmp_path: Path, text: str) -> str | None:
         ('"007"', "007"),
         ('""', ""),
         ("null", None),
-        ("1.0", "1.0"),
-        ("1e400", "1e400"),
-        ("-0", "-0"),
-        ("123456789012345678901234567890", "123456789012345678901234567890"),
-        ("true", "true"),
-        ("false", "false"),
-        ('[ "a", "b\\n" ]', '["a","b\\n"]'),
-        ('{"k": [1.50, null, {"ż": true}]}', '{"k":[1.50,null,{"ż":true}]}'),
         ('"\\ud83d\\ude00"', "😀"),
         ('"\\u0000"', "\x00"),
     ],
 )
-def test_a_value_keeps_its_text(
-    tmp_path: Path, text: str, expected: str | None
-) -> None:
+def test_text_is_text(tmp_path: Path, text: str, expected: str | None) -> None:
     assert cell(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1.0", "1.0"),
+        ("12.50", "12.50"),
+        ("1e400", "1e400"),
+        ("1E+3", "1E+3"),
+        ("-0", "-0"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("true", "true"),
+        ("false", "false"),
+        ("[]", "[]"),
+        ('[ "a", "b\\n" ]', '["a","b\\n"]'),
+        ('{"k": [1.50, null, {"ż": true}]}', '{"k":[1.50,null,{"ż":true}]}'),
+    ],
+)
+def test_anything_else_keeps_its_type_and_every_digit(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert told(cell(tmp_path, text)) == ("json", expected)
+
+
+def test_a_column_may_mix_types(tmp_path: Path) -> None:
+    cells = ["12", '"12"', "null", "12.0", "true", '"true"', '""', "[]"]
+    text = "\n".join(f'{{"x": {cell}, "y": "text"}}' for cell in [*cells, '"z"'])
+    source = open_file(tmp_path / "a.jsonl", text, ReadLimits(slice_rows=3))
+    frames = [piece.frame for piece in source.slices()]
+
+    assert source.dtypes == {"x": JSON_CELL, "y": pl.String()}
+    assert {frame.schema["x"] for frame in frames} == {JSON_CELL}
+    assert [told(cell) for frame in frames for cell in frame["x"]] == [
+        ("json", "12"),
+        "12",
+        None,
+        ("json", "12.0"),
+        ("json", "true"),
+        "true",
+        "",
+        ("json", "[]"),
+        "z",
+    ]
 
 
 def test_keys_are_columns_and_late_ones_are_not_lost(tmp_path: Path) -> None:
@@ -66,12 +107,15 @@ def test_keys_are_columns_and_late_ones_are_not_lost(tmp_path: Path) -> None:
         "attributes.deep",
         "agreements.email",
     )
-    assert set(source.dtypes.values()) == {pl.String()}
-    assert [row[1:] for row in piece.frame.iter_rows()] == [
+    assert [name for name, dtype in source.dtypes.items() if dtype == pl.String] == [
+        "email",
+        "attributes.tier",
+    ]
+    assert [tuple(map(told, row[1:])) for row in piece.frame.iter_rows()] == [
         (1, "a", None, None, None, None),
-        (2, None, "1", None, None, None),
-        (3, None, None, "x", '{"a":1}', None),
-        (4, None, None, None, None, "true"),
+        (2, None, ("json", "1"), None, None, None),
+        (3, None, None, "x", ("json", '{"a":1}'), None),
+        (4, None, None, None, None, ("json", "true")),
     ]
 
 
@@ -146,38 +190,59 @@ def test_an_array_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_may_have_other_keys(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"x":1}\n')
-    (tmp_path / "b.jsonl").write_text('{"y":2}\n')
+    (tmp_path / "a.jsonl").write_text('{"x":1,"z":"a"}\n')
+    (tmp_path / "b.jsonl").write_text('{"y":2,"z":3,"x":"1"}\n{"y":4}\n')
+    (tmp_path / "c.jsonl").write_text('{"x":"5","y":"6","z":"7"}\n')
     source = open_source(SourceSettings(path=str(tmp_path)))
+    frames = [piece.frame for piece in source.slices()]
 
-    assert source.columns == ("x", "y")
-    assert [piece.frame.rows() for piece in source.slices()] == [
-        [(0, 1, "1", None)],
-        [(1, 1, None, "2")],
+    assert source.columns == ("x", "z", "y")
+    assert {tuple(frame.schema.items()) for frame in frames} == {
+        (("source_no", pl.UInt32), ("row_no", pl.UInt64), *source.dtypes.items())
+    }
+    assert [tuple(map(told, row)) for frame in frames for row in frame.rows()] == [
+        (0, 1, ("json", "1"), "a", None),
+        (1, 1, "1", ("json", "3"), ("json", "2")),
+        (1, 2, None, None, ("json", "4")),
+        (2, 1, "5", "7", "6"),
     ]
 
 
-def test_a_key_that_appears_between_passes_is_a_change(tmp_path: Path) -> None:
+@pytest.mark.parametrize("then", ['{"x":"1","y":"2"}', '{"x":1}'])
+def test_a_key_or_type_that_appears_between_passes_is_a_change(
+    tmp_path: Path, then: str
+) -> None:
     path = tmp_path / "a.jsonl"
-    source = open_file(path, '{"x":1}\n')
-    path.write_text('{"x":1,"y":2}\n')
+    source = open_file(path, '{"x":"1"}\n')
+    path.write_text(then)
 
     with pytest.raises(SourceChangedError):
         list(source.slices())
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    rows=st.lists(
-        st.dictionaries(st.sampled_from("abc"), st.text(max_size=4) | st.none()),
-        min_size=1,
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from("abc"), JSON), min_size=1),
     ascii_only=st.booleans(),
     slice_rows=st.integers(1, 5),
 )
 def test_what_the_json_module_writes_is_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory,
-    rows: list[dict[str, str | None]],
+    rows: list[dict[str, object]],
     *,
     ascii_only: bool,
     slice_rows: int,
@@ -189,8 +254,16 @@ def test_what_the_json_module_writes_is_read_back_equal(
     found = [row for piece in slices for row in piece.frame.iter_rows(named=True)]
 
     assert [
-        {name: row[name] for name in source.columns if row[name] is not None}
+        {n: repr(meant(row[n])) for n in source.columns if row[n] is not None}
         for row in found
-    ] == [{k: v for k, v in row.items() if v is not None} for row in rows]
+    ] == [{k: repr(v) for k, v in row.items() if v is not None} for row in rows]
     assert [row["row_no"] for row in found] == list(range(1, len(rows) + 1))
     assert all(piece.n_rows <= slice_rows for piece in slices)
+
+
+def meant(cell: object) -> object:
+    match told(cell):
+        case ("json", str(text)):
+            return json.loads(text)
+        case text:
+            return text

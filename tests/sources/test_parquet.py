@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipeline.errors import SourceChangedError, SourceError, SourceUnusableError
+from pipeline.json_values import JSON_CELL
 from pipeline.reader import ReadLimits, Source, open_source
 from pipeline.settings import SourceSettings
 from pipeline.sources.parquet_footer import read_footer
@@ -151,3 +152,11 @@ def test_a_file_replaced_between_passes_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SourceChangedError):
         list(source.slices())
+
+
+def test_the_type_of_json_cells_is_not_taken_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"x": pl.Series([None], dtype=JSON_CELL)}).write_parquet(path)
+
+    with pytest.raises(SourceUnusableError, match="'x' has a type that is reserved"):
+        open_source(SourceSettings(path=str(path)))
