@@ -27,6 +27,21 @@ _PROXY: Final = (
     "variables or leave --env-proxy away."
 )
 _NOT_FOUND: Final = 404
+_LOGIN: Final = "LOGIN_"
+# The codes of `faults`, in words; another code is told as it is.
+_IN_WORDS: Final = {
+    "CONNECT_ERROR": "no connection can be made",
+    "CONNECT_TIMEOUT": "no connection was made in time",
+    "POOL_TIMEOUT": "no connection became free in time",
+    "READ_TIMEOUT": "no answer came in time",
+    "WRITE_TIMEOUT": "the request could not be handed over in time",
+    "READ_ERROR": "the connection broke off",
+    "WRITE_ERROR": "the connection broke off",
+    "CLOSE_ERROR": "the connection broke off",
+    "DISCONNECTED": "the connection was closed before an answer",
+    "DEADLINE": "no whole answer came in time",
+    "TLS_ERROR": "no encrypted connection could be agreed on",
+}
 
 
 def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:
@@ -76,12 +91,17 @@ def _out_of_patience(
     times = f"{n} attempt" if n == 1 else f"{n} attempts"
     if not heard and verdict.state is BatchState.PENDING:
         return UnreachableError(
-            f"the service does not answer ({verdict.code}, {times}); check the "
-            "base URL and the network; nothing was sent."
+            f"the service does not answer: {_in_words(verdict.code)}, in {times}; "
+            "check the base URL and the network; nothing was sent."
         )
     asked_s = verdict.retry_after_s
     wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
     return PatienceEndedError(
-        f"{what} got no lasting answer in {times}: {verdict.code}{wait}; its rows "
-        "are pending; run the same command later."
+        f"{what} got no lasting answer in {times}: {_in_words(verdict.code)}{wait}; "
+        "its rows are pending; run the same command later."
     )
+
+
+def _in_words(code: str) -> str:
+    words = _IN_WORDS.get(code.removeprefix(_LOGIN), code)
+    return f"{words} (at the login)" if code.startswith(_LOGIN) else words
