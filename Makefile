@@ -6,7 +6,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 TOOL   := $(VENV)/.tool-installed
 DEV    := $(VENV)/.dev-installed
 
-.PHONY: help demo test test-slow test-all lint type fmt cov check bench bench-quick sandbox docs lock clean
+.PHONY: help demo test test-slow test-all torture lint type fmt cov check bench bench-quick sandbox docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test-slow: $(DEV) ## the tests that `make test` leaves out
 
 test-all: $(DEV) ## all tests, slow ones too
 	@$(BIN)/python -m pytest -q -n 2
+
+torture: $(DEV) ## the long proofs, and docs/proof.md; N=20 for a short form of each
+	@$(BIN)/python tests/prove.py $(if $(N),--n $(N),--write)
 
 lint: $(DEV) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -1,0 +1,77 @@
+"""
+`python tests/prove.py [MACHINE]... [--n N] [--write]`: the long proofs, with figures.
+
+Without a name, every machine runs. `--n` sets the number of cases of each; without it
+the numbers of docs/proof.md are run. `--write` writes that page. Ends with 1 when a
+figure is not what was asked for.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from torture.proof import Chapter, Machine
+
+MACHINES: Final[dict[str, Machine]] = {}
+PAGE: Final = Path(__file__).parents[1] / "docs" / "proof.md"
+HEAD: Final = """\
+# Proof
+
+What `make torture` measured; `make torture N=20` runs a short form of each part.
+The page is written by that command and never by hand.
+"""
+
+
+def section(name: str, chapter: Chapter) -> str:
+    """Return a chapter as Markdown."""
+    lines = [
+        f"## {chapter.title}",
+        "",
+        f"`python tests/prove.py {name}`",
+        "",
+        chapter.words,
+        "",
+        "| figure | measured | wanted | met |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {f.name} | {f.measured} | {f.wanted} | {'yes' if f.is_met else 'NO'} |"
+        for f in chapter.figures
+    ]
+    if chapter.table:
+        head, *rows = chapter.table
+        lines += ["", _row(head), _row(("---",) * len(head)), *map(_row, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run the long proofs.")
+    parser.add_argument("machines", nargs="*", metavar="MACHINE", help=str([*MACHINES]))
+    parser.add_argument("--n", type=int, help="cases of each machine")
+    parser.add_argument("--write", action="store_true", help="write docs/proof.md")
+    told = parser.parse_args()
+    unknown = set(told.machines) - set(MACHINES)
+    if unknown:
+        parser.error(f"no such machine: {', '.join(sorted(unknown))}")
+    sections: list[str] = []
+    is_met = True
+    for name in told.machines or MACHINES:
+        began_s = time.monotonic()
+        chapter = MACHINES[name](told.n)
+        is_met &= chapter.is_met
+        sections.append(section(name, chapter))
+        sys.stdout.write(f"{sections[-1]}\n({time.monotonic() - began_s:.0f} s)\n\n")
+        sys.stdout.flush()
+    if told.write:
+        PAGE.write_text("\n".join([HEAD, *sections]), encoding="utf-8")
+    return 0 if is_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
