@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace, workspace_of
+    from pipeline.continuing import (
+        Continuation,
+        remembered_job,
+        resumable_runs,
+    )
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.importer import ImportRequest, RunReport, run_import
     from pipeline.journal import list_runs
+    from pipeline.journal_tables import Run
     from pipeline.profiles import (
         Identifier,
         ProfileReply,
@@ -28,12 +34,14 @@ if TYPE_CHECKING:
     )
     from pipeline.proposal import propose_job
     from pipeline.readback import read_back
+    from pipeline.resuming import ResumePlan
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
     from pipeline.writer import write_json
 
 _HOMES = {
     "Connector": "connection",
+    "Continuation": "continuing",
     "Credentials": "settings",
     "ExportReport": "export.exporter",
     "Identifier": "profiles",
@@ -42,6 +50,8 @@ _HOMES = {
     "PipelineError": "errors",
     "ProfileReply": "profiles",
     "RemoteSettings": "settings",
+    "ResumePlan": "resuming",
+    "Run": "journal_tables",
     "RunReport": "importer",
     "Secret": "settings",
     "StopSignal": "stopping",
@@ -53,6 +63,8 @@ _HOMES = {
     "list_runs": "journal",
     "propose_job": "proposal",
     "read_back": "readback",
+    "remembered_job": "continuing",
+    "resumable_runs": "continuing",
     "run_import": "importer",
     "update_profile": "profiles",
     "workspace_of": "connection",
@@ -61,6 +73,7 @@ _HOMES = {
 
 __all__ = [
     "Connector",
+    "Continuation",
     "Credentials",
     "ExportReport",
     "Identifier",
@@ -69,6 +82,8 @@ __all__ = [
     "PipelineError",
     "ProfileReply",
     "RemoteSettings",
+    "ResumePlan",
+    "Run",
     "RunReport",
     "Secret",
     "StopSignal",
@@ -80,6 +95,8 @@ __all__ = [
     "list_runs",
     "propose_job",
     "read_back",
+    "remembered_job",
+    "resumable_runs",
     "run_import",
     "update_profile",
     "workspace_of",

@@ -231,6 +231,26 @@ def work_dir(flag: str | None, found: JobFile) -> Path:
     return found.folder / WORK_DIR
 
 
+def lock_dir(environment: Mapping[str, str] | None = None) -> Path | None:
+    """
+    Return where all runs of this user meet, whatever their work folders.
+
+    None where there is no home to write to; then they meet in their work folder only.
+    """
+    env = os.environ if environment is None else environment
+    home = env.get("XDG_STATE_HOME") or (
+        f"{env['HOME']}/.local/state" if env.get("HOME") else None
+    )
+    if home is None:
+        return None
+    try:
+        folder = Path(home) / "crm-pipeline" / "locks"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def remote_settings(
     job: Job,
     *,

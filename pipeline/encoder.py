@@ -19,6 +19,8 @@ from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Of the text that rows become; another text of an equal row makes it another number.
+ENCODER_VERSION: Final = 1
 NESTED: Final = ("agreements", "attributes")
 
 

@@ -21,6 +21,7 @@ Everything that can stop a run, ordered by who can repair it.
     │   └── TerminatedRunError
     ├── StateError          journal and disk
     │   ├── LockedError
+    │   ├── StaleRunError
     │   ├── JournalDamagedError
     │   └── CannotWriteError
     └── InvariantError      a defect of this tool: the rows do not balance
@@ -109,7 +110,11 @@ class StateError(PipelineError):
 
 
 class LockedError(StateError):
-    """Another run holds this work folder."""
+    """Another run holds this work folder, or writes to the same workspace."""
+
+
+class StaleRunError(StateError):
+    """A newer run of the same dataset has begun; an older one cannot go on."""
 
 
 class JournalDamagedError(StateError):

@@ -8,36 +8,42 @@ sends (pass 2). Both passes see the same bytes, or the run stops.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
-
-import polars as pl
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
 from pipeline.checker import CheckResult, CheckRules, check_source
 from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
+from pipeline.continuing import (
+    NOTHING_SAID,
+    Continuation,
+    begin_or_continue,
+    remember_job,
+    run_to_resume,
+    settings_digest,
+    versions_at_work,
+)
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
-from pipeline.errors import InvariantError, PipelineError, SettingsError
+from pipeline.errors import PipelineError, SettingsError
 from pipeline.files import make_private_dir
-from pipeline.folding import fold
 from pipeline.identifiers import IdentifierChecks
-from pipeline.identity import packed_row
-from pipeline.journal import JOURNAL_NAME, Journal, lock_folder
+from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_tables import Run
+from pipeline.locks import lock_folder, lock_workspace
 from pipeline.lookahead import map_ahead
 from pipeline.mapping import resolve_mapping
 from pipeline.outcomes import Evidence, RowCounts
+from pipeline.outgoing import Outgoing
 from pipeline.progress import NO_PROGRESS
 from pipeline.reader import open_source
-from pipeline.records import Encoded, State
+from pipeline.rebatch import rebuild
 from pipeline.run_files import RunFiles, write_run_files
-from pipeline.spill import MAX_STORE_BYTES, SliceStore, Spill, remove_leftovers
+from pipeline.spill import MAX_STORE_BYTES, SliceStore, fresh_scratch
 from pipeline.splitting import ByteTarget
 from pipeline.stopping import StopSignal
 from pipeline.terms import Terms
@@ -45,14 +51,17 @@ from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    import polars as pl
+
+    from pipeline.client import Client
     from pipeline.progress import ProgressView
     from pipeline.reader import Source
+    from pipeline.records import Encoded
+    from pipeline.resuming import ResumePlan
+    from pipeline.retrying import Clock
     from pipeline.settings import Job, Mapping
     from pipeline.transform import TransformPlan
-
-HELD_ROWS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +72,31 @@ class ImportRequest:
     Attributes:
         job: With every flag already in it; its source has a path.
         work_dir: Journal and run folders.
+        lock_dir: Of the lock of a workspace; two runs that share it never write to one
+            workspace at the same time. In the work folder when None.
         is_dry_run: Pass 1 only.
+        continuation: Whether this may be the rest of an interrupted run.
         max_store_bytes: Of encoded rows kept on disk between the passes; beyond it
             the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace before the first write.
+        on_resume: Shown the run that goes on, and what is proven of it.
         stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
         exit_code: How the shell would end, for the journal; the library has no shell.
     """
 
     job: Job
     work_dir: Path
+    lock_dir: Path | None = None
     is_dry_run: bool = False
+    continuation: Continuation = NOTHING_SAID
     max_store_bytes: int = MAX_STORE_BYTES
     command: str = "import"
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
+    on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
     stop: StopSignal = field(default_factory=StopSignal)
     exit_code: Callable[[RowCounts, PipelineError | None], int] = (
         lambda _counts, error: int(error is not None)
@@ -119,16 +135,25 @@ class _Line:
 
     request: ImportRequest
     run_id: str
-    folder: Path
+    scratch: Path
     source: Source
     mapping: Mapping
     plan: TransformPlan
-    limits: BatchLimits = field(default_factory=BatchLimits)
+    limits: BatchLimits
+    pin: str | None
+
+    @property
+    def folder(self) -> Path:
+        """Of the run's files."""
+        return self.request.work_dir / "runs" / self.run_id
 
 
 async def run_import(request: ImportRequest, connector: Connector | None) -> RunReport:
     """
-    Check a source and send what can be sent.
+    Check a source and send what can be sent, or what is left of it.
+
+    An import of the same rows under the same settings as an interrupted run goes on
+    with that run: what is proven is not sent again.
 
     Args:
         connector: The service; None under a dry run.
@@ -139,39 +164,46 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     Raises:
         SettingsError, SourceError: Before anything was sent.
         AccessError, RemoteError: Before anything was sent.
-        LockedError: Another run holds the work folder.
+        LockedError: Another run holds the work folder, or writes to the workspace.
+        StaleRunError: A newer run of the dataset bars the one that was to go on.
         StoppedError: Somebody asked to stop before anything was sent.
-        SourceChangedError: The source is not the one that was checked.
+        SourceChangedError: The source is not the one that was checked, or that the
+            run began with.
     """
     if connector is not None:
         check_base_url(connector.remote.base_url)  # before an hour of reading
     make_private_dir(request.work_dir)
     (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
-    with lock_folder(request.work_dir):
-        remove_leftovers(request.work_dir / "runs")
-        line = _open_line(request)
+    with (
+        lock_folder(request.work_dir),
+        fresh_scratch(request.work_dir) as scratch,
+    ):
+        line = _open_line(request, scratch)
         is_dry_run = request.is_dry_run or connector is None
         max_bytes = 0 if is_dry_run else request.max_store_bytes
-        with SliceStore(line.folder / "clean", max_bytes=max_bytes) as store:
+        with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = _pass_1(line, store)
             if connector is None or is_dry_run:
+                make_private_dir(line.folder)
                 evidence = check.evidence()
                 files = write_run_files(line.folder, line.source, check, evidence)
                 return _report(line, check, files)
             return await _send(line, check, store, connector)
 
 
-def _open_line(request: ImportRequest) -> _Line:
-    job = request.job
+def _open_line(request: ImportRequest, scratch: Path) -> _Line:
+    job, wanted = request.job, request.continuation.run_id
+    run_id = wanted or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    pin = job.workspace.guid
+    if wanted is not None:  # before an hour of reading
+        pin = run_to_resume(list_runs(request.work_dir), wanted).workspace
     source = open_source(job.source)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)
     _refuse_extra(mapping, len(source.columns))
     plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    folder = make_private_dir(request.work_dir / "runs" / run_id)
     limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
-    return _Line(request, run_id, folder, source, mapping, plan, limits)
+    return _Line(request, run_id, scratch, source, mapping, plan, limits, pin)
 
 
 def _refuse_extra(mapping: Mapping, n_columns: int) -> None:
@@ -199,7 +231,7 @@ def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
                 secrets.token_hex(32),
                 line.limits.max_row_bytes,
             ),
-            folder=line.folder / "digests",
+            folder=line.scratch / "digests",
             store=store,
             on_rows=on_rows,
         )
@@ -208,80 +240,109 @@ def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
 async def _send(
     line: _Line, check: CheckResult, store: SliceStore, connector: Connector
 ) -> RunReport:
-    """Pass 2, between two looks at the files."""
-    request, source = line.request, line.source
-    pin = request.job.workspace.guid
-    late: list[pl.DataFrame] = []
-    error: PipelineError | None = None
-    latest = DeliveryReport()
-    terms = _terms(line, connector)
-    async with connected(connector, pin) as (client, workspace):
+    """Begin or continue a run, do pass 2, and tell what it came to."""
+    request = line.request
+    async with connected(connector, line.pin) as (client, workspace):
         request.on_workspace(workspace)
-        source.check_unchanged(check.fingerprints)
-        with Journal.open(request.work_dir / JOURNAL_NAME) as journal:
-            journal.begin_run(_run_record(line, check, workspace))
-            with request.progress.sending(check.n_sendable) as show:
-
-                def note(report: DeliveryReport) -> None:
-                    nonlocal latest
-                    latest = report
-                    show(report)
-
-                try:
-                    await deliver(
-                        pack(
-                            _encoded(line, check, store, late),
-                            line.limits,
-                            target=terms.target,
-                        ),
-                        client=client,
-                        journal=journal,
-                        run_id=line.run_id,
-                        terms=terms,
-                        on_progress=note,
-                    )
-                    source.check_unchanged(check.fingerprints)
-                except PipelineError as stopped:
-                    error = stopped
-            evidence = Evidence(
-                _with_late(check.exceptions, late),
-                check.folded_lane,
-                journal.outcomes(line.run_id),
+        line.source.check_unchanged(check.fingerprints)
+        run = _run_record(line, check, workspace)
+        with (
+            lock_workspace(
+                request.lock_dir or request.work_dir / "locks",
+                host=workspace.host,
+                guid=workspace.guid,
+                dataset=run.dataset,
+            ),
+            Journal.open(request.work_dir / JOURNAL_NAME) as journal,
+        ):
+            run, resumed = begin_or_continue(
+                journal,
+                run,
+                request.continuation,
+                lambda: remember_job(line.folder, request.job, line.source.files),
             )
-            files = write_run_files(line.folder, source, check, evidence)
-            journal.end_run(line.run_id, request.exit_code(files.counts, error))
+            line = replace(line, run_id=run.run_id)
+            if resumed is not None:
+                request.on_resume(run, resumed)
+            outgoing = Outgoing(check, line.limits.max_row_bytes, line.scratch / "held")
+            encoded = outgoing.encoded(_encoded_slices(line, store))
+            sending = _Sending(line, check, journal, client, connector.clock, resumed)
+            delivery, error = await _pass_2(sending, encoded)
+            evidence = Evidence(
+                outgoing.exceptions(), check.folded_lane, journal.outcomes(run.run_id)
+            )
+            make_private_dir(line.folder)
+            files = write_run_files(line.folder, line.source, check, evidence)
+            journal.end_run(run.run_id, request.exit_code(files.counts, error))
     report = _report(line, check, files)
-    return replace(report, workspace=workspace, delivery=latest, error=error)
+    return replace(report, workspace=workspace, delivery=delivery, error=error)
 
 
-def _terms(line: _Line, connector: Connector) -> Terms:
-    delivery = line.request.job.delivery
-    return Terms(
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """What pass 2 needs besides rows."""
+
+    line: _Line
+    check: CheckResult
+    journal: Journal
+    client: Client
+    clock: Clock
+    resumed: ResumePlan | None
+
+
+async def _pass_2(
+    sending: _Sending, encoded: Iterator[Encoded]
+) -> tuple[DeliveryReport, PipelineError | None]:
+    """Deliver rows, or what is left of them; return the counts, and what ended it."""
+    line, check = sending.line, sending.check
+    latest = DeliveryReport()
+    terms = _terms(sending)
+    n_rows = check.n_sendable
+    if sending.resumed is None:
+        batches = pack(encoded, line.limits, target=terms.target)
+    else:
+        n_rows -= sending.resumed.n_accepted + sending.resumed.n_rejected
+        batches = rebuild(encoded, sending.resumed, line.limits, target=terms.target)
+    with line.request.progress.sending(n_rows) as show:
+
+        def note(report: DeliveryReport) -> None:
+            nonlocal latest
+            latest = report
+            show(report)
+
+        try:
+            await deliver(
+                batches,
+                client=sending.client,
+                journal=sending.journal,
+                run_id=line.run_id,
+                terms=terms,
+                on_progress=note,
+            )
+            line.source.check_unchanged(check.fingerprints)
+        except PipelineError as stopped:
+            return latest, stopped
+    return latest, None
+
+
+def _terms(sending: _Sending) -> Terms:
+    delivery = sending.line.request.job.delivery
+    terms = Terms(
         delivery.concurrency,
         delivery.rate,
         target=ByteTarget(delivery.max_bytes),
-        stop=line.request.stop,
-        clock=connector.clock,
+        stop=sending.line.request.stop,
+        clock=sending.clock,
     )
-
-
-def _encoded(
-    line: _Line, check: CheckResult, store: SliceStore, late: list[pl.DataFrame]
-) -> Iterator[Encoded]:
-    """Give the main lane slice by slice, then the folded rows."""
-    n_clean = 0
-    with Spill(line.folder / "held", max_rows=HELD_ROWS) as held:
-        for frame in _encoded_slices(line, store):
-            n_clean += frame.height
-            alone, waiting = _sorted_out(frame, check)
-            held.add(waiting)
-            yield Encoded(alone)
-        if n_clean != check.n_clean:
-            raise InvariantError(
-                f"pass 1 found {check.n_clean} clean rows, pass 2 {n_clean}"
-            )
-        for waiting in held.buckets():
-            yield _fold_bucket(waiting, line, late)
+    resumed = sending.resumed
+    if resumed is None:
+        return terms
+    return replace(
+        terms,
+        attempts=resumed.attempts,
+        suspects=resumed.suspects,
+        next_child_no=resumed.next_child_no,
+    )
 
 
 def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:
@@ -297,65 +358,16 @@ def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:
     )
 
 
-def _sorted_out(
-    frame: pl.DataFrame, check: CheckResult
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of a slice that go out by themselves, and those that wait."""
-    keyed = frame.with_columns(packed_row())
-    # A lookup among few: the rows of this slice that do not go out by themselves.
-    nearby = pl.col("row").is_between(keyed["row"].min(), keyed["row"].max())
-    exceptions = check.exceptions.filter(nearby).select("row")
-    fates = check.fates.select("row", "survivor", "bucket")
-    groups = fates.filter(nearby & pl.col("bucket").is_not_null())
-    waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
-    # A text of its own: a view would keep the text of the whole slice in memory.
-    waiting = waiting.with_columns(pl.col("json") + pl.lit(""))
-    apart = pl.concat([exceptions, groups.select("row")])["row"]
-    return frame.filter(~keyed["row"].is_in(apart.implode())), waiting
-
-
-def _fold_bucket(
-    waiting: pl.DataFrame, line: _Line, late: list[pl.DataFrame]
-) -> Encoded:
-    """Fold the rows of a bucket; a profile that grew too large is blocked whole."""
-    folded = fold(waiting)
-    is_large = pl.col("n_bytes") > line.limits.max_row_bytes
-    large = folded.frame.filter(is_large)
-    if large.is_empty():
-        return folded
-    survivors = large.select(packed_row())["row"]
-    late.append(
-        waiting.filter(pl.col("survivor").is_in(survivors.implode())).select("row")
-    )
-    return replace(folded, frame=folded.frame.filter(~is_large))
-
-
-def _with_late(exceptions: pl.DataFrame, late: list[pl.DataFrame]) -> pl.DataFrame:
-    if not late:
-        return exceptions
-    rows = pl.concat(late)
-    blocked = rows.select(
-        "row",
-        pl.lit(State.BLOCKED.value).alias("state"),
-        pl.lit("TOO_LARGE").alias("code"),
-        pl.lit(None, dtype=pl.UInt64).alias("survivor"),
-    )
-    others = exceptions.join(rows, on="row", how="anti", maintain_order="left")
-    return pl.concat([others, blocked]).sort("row")
-
-
 def _run_record(line: _Line, check: CheckResult, workspace: Workspace) -> Run:
     job = line.request.job
-    told = job.model_dump_json(exclude={"work_dir"})
-    name = job.name or ", ".join(str(path) for path in line.source.files)
-    packages = ("crm-pipeline", "polars")
+    paths = ", ".join(str(Path(path).absolute()) for path in job.source.paths)
     return Run(
         run_id=line.run_id,
         command=line.request.command,
-        dataset=name,
+        dataset=job.name or paths,
         workspace=workspace.guid,
-        settings_digest=hashlib.sha256(told.encode()).hexdigest(),
-        versions={package: version(package) for package in packages},
+        settings_digest=settings_digest(job, line.mapping),
+        versions=versions_at_work(),
         fingerprints=check.fingerprints,
     )
 

@@ -7,7 +7,8 @@ and unknown, or answered. The file holds row numbers, counts, digests and status
 never a value of a row and never a token.
 
 One thread owns the database (`journal_writer`). WAL with `synchronous=FULL`: a commit
-survives a power cut.
+survives a power cut. A verdict alone is committed with NORMAL: it survives a kill at
+once, and a power cut with the commit that follows it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from pipeline.journal_tables import (
     verdict_row,
 )
 from pipeline.journal_writer import Writer
-from pipeline.locks import lock_folder
 from pipeline.resuming import check_newest
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     from pipeline.records import Batch, BatchOutcome, RowRange, Verdict
 
-__all__ = ["JOURNAL_NAME", "Journal", "list_runs", "lock_folder"]
 
 JOURNAL_NAME: Final = "journal.sqlite"
 RESERVE_SUFFIX: Final = ".reserve"
@@ -265,9 +264,16 @@ class Journal:
         *,
         rejected: Sequence[RowRange] = (),
     ) -> None:
-        """Commit what the n-th attempt led to; *rejected* rows the service named."""
+        """
+        Commit what the n-th attempt led to; *rejected* rows the service named.
+
+        It outlives this process when the call returns, and the machine with whatever
+        is committed next by another method; until then the attempt is unknown to a
+        machine that lost its power, and is repeated.
+        """
         row = verdict_row(run_id, batch_no, n, verdict, rejected)
-        await self._writer.commit_rows(("verdict", (*row, self._now())))
+        rows = ("verdict", (*row, self._now()))
+        await self._writer.commit_rows(rows, flushed=False)
 
     def _select(self, text: str, *values: object) -> list[Any]:
         rows: list[Any] = self._writer.wait_for(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.records import Batch
     from pipeline.resuming import ResumePlan, Stretch
+    from pipeline.splitting import ByteTarget
 
 _NO_LIMIT: Final = 2**62
 
@@ -38,7 +39,11 @@ class _Place(NamedTuple):
 
 
 def rebuild(
-    encoded: Iterable[Encoded], plan: ResumePlan, limits: BatchLimits
+    encoded: Iterable[Encoded],
+    plan: ResumePlan,
+    limits: BatchLimits,
+    *,
+    target: ByteTarget | None = None,
 ) -> Iterator[Batch]:
     """
     Give all batches that a run still has to send, in the order of their rows.
@@ -48,6 +53,7 @@ def rebuild(
             ascending by `source_no`, `row_no` inside a lane.
         plan: Of the run.
         limits: For new batches; recorded ones are as they were.
+        target: For new batches, as `pack` takes it.
 
     Raises:
         SourceChangedError: A batch comes out different, and the source is another.
@@ -63,7 +69,7 @@ def rebuild(
         _check_none_skipped(plan, place, n_seen)
         pieces = (piece for _, piece in group)
         if not place.is_planned:
-            for batch in pack(pieces, limits, first_no=next_no):
+            for batch in pack(pieces, limits, first_no=next_no, target=target):
                 next_no = batch.batch_no + 1
                 yield batch
             continue

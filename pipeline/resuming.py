@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import (
     JournalDamagedError,
-    LockedError,
     SettingsError,
     SourceChangedError,
+    StaleRunError,
 )
 from pipeline.journal_tables import FIRST_CHILD_NO, RunState
 from pipeline.records import ROWS_A_FILE, BatchState
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 CRASHES_OF_A_SUSPECT: Final = 3
 _ACCEPTED: Final = 0
 _REJECTED: Final = -1
-
-
-class StaleRunError(LockedError):
-    """A newer run of the same dataset has begun; an older one cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """
 Removing what old runs left behind: the files of a run hold personal data.
 
-Of a run folder stay `outcomes.parquet` and `summary.json`, which hold row numbers,
-states and counts; whatever else is in it goes, also files that this version does not
-know. The run stays in the journal. Its batches go too when nothing can be resumed, so
-that the journal does not grow for ever.
+Of a run folder stay `outcomes.parquet`, `summary.json` and `job.json`, which hold row
+numbers, states, counts and settings; whatever else is in it goes, also files that this
+version does not know, and what a run that was cut off had spilled. The run stays in the
+journal. Its batches go too when nothing can be resumed, so that the journal does not
+grow for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pipeline.errors import CannotWriteError
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.locks import lock_folder
 from pipeline.resuming import unfinished_runs
+from pipeline.spill import fresh_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.journal_tables import Run
 
 KEEP_RUNS_DAYS: Final = 30
-KEPT_FILES: Final = frozenset({"outcomes.parquet", "summary.json"})
+KEPT_FILES: Final = frozenset({"job.json", "outcomes.parquet", "summary.json"})
 DAY_S: Final = 86_400
 
 
@@ -71,7 +73,11 @@ def purge_runs(
     path = work_dir / JOURNAL_NAME
     if not path.exists() and not (work_dir / "runs").is_dir():
         return Purged()
-    with lock_folder(work_dir), Journal.open(path, now=now) as journal:
+    with (
+        lock_folder(work_dir),
+        fresh_scratch(work_dir),
+        Journal.open(path, now=now) as journal,
+    ):
         runs = journal.runs()
         latest = {run.run_id: _last_seen(run) for run in runs}
         before = now() - keep_days * DAY_S

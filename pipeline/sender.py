@@ -227,11 +227,19 @@ class Sender:
             cost = 0  # the search has bounds of its own
         ticket = await self._turnstile.enter(cost=cost, is_suspect=case.is_proven)
         if ticket is None:
-            verdict = STOPPED
-        else:
+            return await self._record(case, n, STOPPED)
+        try:
             case.spent += 0 if ticket.is_probe else cost
             verdict = await self._send(case, ticket)
             self._learn_of(case, verdict, ticket)
+            # Only then another may go: after a kill, what is sent again is what was in
+            # a place, and no more.
+            return await self._record(case, n, verdict)
+        finally:
+            self._turnstile.leave(ticket)
+
+    async def _record(self, case: Case, n: int, verdict: Verdict) -> Verdict:
+        """Journal what the n-th attempt led to; return what is made of it."""
         if verdict.step is Step.AGAIN and case.is_condemned:
             verdict = replace(
                 verdict, step=Step.DONE, state=BatchState.REJECTED, code=QUARANTINED
@@ -240,9 +248,9 @@ class Sender:
         rejected: tuple[RowRange, ...] = ()
         is_partial = verdict.state is not BatchState.REJECTED
         if is_partial and verdict.named and case is not self._control:
-            rejected = ranges_of(batch.rows[list(verdict.named)])
+            rejected = ranges_of(case.batch.rows[list(verdict.named)])
         await self._journal.record(
-            self._run_id, batch.batch_no, n, verdict, rejected=rejected
+            self._run_id, case.batch.batch_no, n, verdict, rejected=rejected
         )
         self._tally.note(verdict)
         return verdict
@@ -261,8 +269,6 @@ class Sender:
             # Of the login or a refused token: this body was certainly not taken.
             self._fail(error)
             verdict = replace(STOPPED, code="NOT_LET_IN")
-        finally:
-            self._turnstile.leave(ticket)
         return verdict
 
     def _learn(self, verdict: Verdict, ticket: Ticket) -> None:

@@ -9,6 +9,7 @@ after a crash the folder is left for the next run's clean-up and is never read a
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SCRATCH_NAME: Final = "scratch"
 N_BUCKETS: Final = 64
 # About 20 MB of entries (25 bytes each); sorting them out takes several times that.
 MAX_ROWS_IN_MEMORY: Final = 800_000
@@ -163,11 +165,19 @@ class SliceStore:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def remove_leftovers(runs: Path) -> None:
-    """Remove what earlier runs spilled and could not remove; their journals stay."""
-    for name in ("clean", "digests", "held"):
-        for folder in runs.glob(f"*/{name}"):
-            shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def fresh_scratch(work_dir: Path) -> Iterator[Path]:
+    """
+    Give an empty folder for what a run spills, and remove it at the end.
+
+    Effects: what a crash left there is removed first. It may hold personal data.
+    """
+    folder = work_dir / SCRATCH_NAME
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield make_private_dir(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def by_digest(entries: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,10 @@
 """What all tests share: seeds that are printed, and the fixtures of the shell."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 from shell import sandbox, shell
@@ -8,3 +13,12 @@ settings.register_profile("all", deadline=None, max_examples=100, print_blob=Tru
 settings.load_profile("all")
 
 __all__ = ["sandbox", "shell"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs meet; never the home of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", os.fspath(folder))
+        yield folder

@@ -80,11 +80,13 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
             {
                 "checker",
                 "connection",
+                "continuing",
                 "delivery",
                 "export",
                 "feed",
                 "importer",
                 "lookahead",
+                "outgoing",
                 "profiles",
                 "proposal",
                 "readback",

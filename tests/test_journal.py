@@ -19,6 +19,7 @@ from pipeline.errors import (
     CannotWriteError,
     InvariantError,
     JournalDamagedError,
+    StaleRunError,
 )
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_file import RESERVE_BYTES, Reserve, connect
@@ -39,7 +40,6 @@ from pipeline.records import (
     Step,
     Verdict,
 )
-from pipeline.resuming import StaleRunError
 
 RUN = Run(
     "r1",

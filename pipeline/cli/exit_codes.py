@@ -36,6 +36,7 @@ EXIT_CODES: Final[dict[type[PipelineError], int]] = {
     errors.InterruptedRunError: INTERRUPTED,
     errors.TerminatedRunError: TERMINATED,
     errors.LockedError: 80,
+    errors.StaleRunError: 82,
     errors.JournalDamagedError: 74,
     errors.CannotWriteError: 73,
     errors.InvariantError: DEFECT,

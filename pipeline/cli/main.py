@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "check": ("check", "Read a source to its end and say what would be sent."),
     "init": ("init", "Write a job file with a proposed mapping."),
     "import": ("import_", "Send a source to the CRM."),
+    "resume": ("resume", "Go on with an interrupted import."),
     "export": ("export", "Write the CRM's profiles to a file."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "runs": ("runs", "List what was run here."),

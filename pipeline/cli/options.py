@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.progress import ProgressView
+    from pipeline.settings import MappingSettings
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -48,13 +49,27 @@ talk_options = _stacked(
     click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr."),
     click.option("--quiet", is_flag=True, help="No progress, no talk."),
 )
-remote_options = _stacked(
+address_options = _stacked(
     click.option("--base-url", metavar="URL", help="[default: $SYNERISE_BASE_URL]"),
     click.option("--ca-bundle", metavar="FILE", help="Trusted authorities, PEM."),
     click.option("--env-proxy", is_flag=True, help="Obey the proxy variables."),
+)
+remote_options = _stacked(
+    address_options,
     click.option(
         "--expect-workspace", metavar="GUID", help="Refuse any other workspace."
     ),
+)
+pace_options = _stacked(
+    click.option(
+        "--concurrency", type=int, help="Requests in flight; found when not given."
+    ),
+    click.option("--rate", type=float, help="Requests a second at most."),
+)
+replan_option = click.option(
+    "--replan",
+    is_flag=True,
+    help="Make new batches of what is not proven, if old ones cannot be made again.",
 )
 source_options = _stacked(
     click.option(
@@ -166,15 +181,25 @@ def job_of(
         duplicates=flags.get("duplicates"),
         region=flags.get("region"),
     )
-    _put(
-        told,
-        "delivery",
-        concurrency=flags.get("concurrency"),
-        rate=flags.get("rate"),
-        max_rows=flags.get("max_rows"),
-        max_bytes=flags.get("max_bytes"),
-    )
+    _put_delivery(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
+    return _job(told, mapping), work_dir(flags.get("work_dir"), found)
+
+
+def job_to_resume(remembered: Job, flags: dict[str, Any]) -> Job:
+    """
+    Return the job of an interrupted run, at the pace that the flags ask for.
+
+    Raises:
+        SettingsError: A flag has a wrong value.
+    """
+    told = remembered.model_dump(exclude_unset=True)
+    told.pop("mapping", None)
+    _put_delivery(told, flags)
+    return _job(told, remembered.mapping)
+
+
+def _job(told: dict[str, Any], mapping: MappingSettings | None) -> Job:
     try:
         job = Job.model_validate(told)
     except ValidationError as error:
@@ -183,9 +208,18 @@ def job_of(
             for fault in error.errors()
         )
         raise SettingsError(f"a flag has a wrong value: {faults}") from None
-    if mapping is not None:
-        job = job.model_copy(update={"mapping": mapping})
-    return job, work_dir(flags.get("work_dir"), found)
+    return job if mapping is None else job.model_copy(update={"mapping": mapping})
+
+
+def _put_delivery(told: dict[str, Any], flags: dict[str, Any]) -> None:
+    _put(
+        told,
+        "delivery",
+        concurrency=flags.get("concurrency"),
+        rate=flags.get("rate"),
+        max_rows=flags.get("max_rows"),
+        max_bytes=flags.get("max_bytes"),
+    )
 
 
 def _put(told: dict[str, Any], section: str, **values: object) -> None:

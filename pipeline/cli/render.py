@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 import textwrap
+from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from pipeline.records import ROWS_A_FILE, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline import ExportReport, RunReport, Workspace
+    from pipeline import ExportReport, ResumePlan, Run, RunReport, Workspace
     from pipeline.settings import Mapping
 
 SUMMARY_VERSION: Final = 1
@@ -47,6 +48,15 @@ def mapping_lines(mapping: Mapping) -> list[str]:
 def workspace_line(workspace: Workspace) -> str:
     """Return who is written to."""
     return f"workspace: {workspace.name} ({workspace.guid}) at {workspace.host}"
+
+
+def resume_line(run: Run, plan: ResumePlan) -> str:
+    """Return which run goes on, and what of it is through."""
+    began = datetime.fromtimestamp(run.began_at, UTC)
+    return (
+        f"continuing run {run.run_id} of {began:%Y-%m-%d %H:%M:%S}Z: "
+        f"{plan.n_accepted:,} rows accepted and {plan.n_rejected:,} rejected so far"
+    )
 
 
 def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, Any]:

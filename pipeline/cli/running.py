@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import Connector, ImportRequest, run_import, write_json
+import click
+
+from pipeline import (
+    Connector,
+    Continuation,
+    ImportRequest,
+    remembered_job,
+    resumable_runs,
+    run_import,
+    write_json,
+)
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_rows
-from pipeline.cli.options import found_job, job_of, talk_of
+from pipeline.cli.options import found_job, job_of, job_to_resume, talk_of
 from pipeline.cli.render import (
     mapping_lines,
     nothing_summary,
+    resume_line,
     run_lines,
     run_summary,
     show_json,
     workspace_line,
 )
-from pipeline.config import refuse_idle_options, remote_settings
+from pipeline.config import (
+    lock_dir,
+    refuse_idle_options,
+    remote_settings,
+    work_dir,
+)
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -35,25 +53,73 @@ if TYPE_CHECKING:
 def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run pass 1, and pass 2 unless it is a dry run; return the exit code."""
     began_s = time.monotonic()
-    talk = talk_of(
-        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
-    )
+    talk = _talk(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
     if flags["allow_empty"] and _is_nothing(job):
-        return _nothing(name, job, talk, flags, time.monotonic() - began_s)
+        return _nothing(name, job.source.paths, talk, flags, began_s)
     connector = None if flags["dry_run"] else _connector(job, flags)
-    talk.say(f"work folder: {folder}")
     request = ImportRequest(
         job,
         folder,
+        lock_dir=lock_dir(),
         is_dry_run=connector is None,
+        continuation=Continuation(
+            is_fresh=flags.get("fresh", False),
+            is_replanned=flags.get("replan", False),
+        ),
         command=name,
+    )
+    return _run(request, connector, talk, flags, began_s)
+
+
+def resume(run_id: str | None, flags: dict[str, Any]) -> int:
+    """Go on with an interrupted run; return the exit code."""
+    began_s = time.monotonic()
+    talk = _talk(flags)
+    folder = work_dir(flags["work_dir"], found_job(flags["config"]))
+    if run_id is None:
+        runs = resumable_runs(folder)
+        if not runs:
+            talk.say(f"nothing is left to resume in {folder}")
+            return _nothing("resume", (), talk, flags, began_s)
+        if len(runs) > 1:
+            told = "; ".join(f"{run.run_id} ({run.dataset})" for run in runs)
+            raise click.UsageError(f"{len(runs)} runs can be resumed, name one: {told}")
+        run_id = runs[0].run_id
+    job = job_to_resume(remembered_job(folder, run_id), flags)
+    request = ImportRequest(
+        job,
+        folder,
+        lock_dir=lock_dir(),
+        continuation=Continuation(run_id, is_replanned=flags["replan"]),
+        command="resume",
+    )
+    return _run(request, _connector(job, flags), talk, flags, began_s)
+
+
+def _talk(flags: dict[str, Any]) -> Talk:
+    return talk_of(
+        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
+    )
+
+
+def _run(
+    request: ImportRequest,
+    connector: Connector | None,
+    talk: Talk,
+    flags: dict[str, Any],
+    began_s: float,
+) -> int:
+    talk.say(f"work folder: {request.work_dir}")
+    request = replace(
+        request,
         progress=talk.progress,
         on_mapping=lambda source, mapping: _show_mapping(
             talk, flags, source.kind, mapping
         ),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
+        on_resume=lambda run, plan: talk.say(resume_line(run, plan)),
         exit_code=lambda counts, error: exit_code_of_rows(
             counts.blocked + counts.rejected, error
         ),
@@ -79,14 +145,19 @@ def _signals(stop: StopSignal) -> Iterator[None]:
 
 
 def _nothing(
-    name: str, job: Job, talk: Talk, flags: dict[str, Any], seconds: float
+    name: str,
+    paths: tuple[str, ...],
+    talk: Talk,
+    flags: dict[str, Any],
+    began_s: float,
 ) -> int:
-    """End a run whose files have 0 bytes; no run is recorded."""
-    code = NOTHING_TO_DO if flags["error_on_empty"] else OK
-    summary = nothing_summary(name, job.source.paths, code, seconds)
+    """End a run that has no row to look at; none is recorded."""
+    code = NOTHING_TO_DO if flags.get("error_on_empty") else OK
+    summary = nothing_summary(name, paths, code, time.monotonic() - began_s)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
-    talk.say("the source has 0 bytes; nothing to do")
+    if paths:
+        talk.say("the source has 0 bytes; nothing to do")
     if talk.as_json:
         show_json(summary)
     return code
@@ -102,14 +173,15 @@ def _show_mapping(
         SettingsError: A flag would have no effect on this source or mapping. What a
             job says is not looked at: it may serve files of several kinds.
     """
-    refuse_idle_options(kind, flags["delimiter"], flags["encoding"])
+    refuse_idle_options(kind, flags.get("delimiter"), flags.get("encoding"))
     phone = mapping.rule("phone")
-    if flags["region"] and phone is None:
+    region = flags.get("region")
+    if region and phone is None:
         raise SettingsError(
             "--region is for phone numbers, and no column is mapped to phone: leave it "
             "out, or map one"
         )
-    if flags["region"] and phone and phone.options.region != flags["region"]:
+    if region and phone and phone.options.region != region:
         raise SettingsError(
             f"the mapping says that phones are of the region {phone.options.region}, "
             "and --region another one: correct the job, or leave the flag out"
@@ -133,7 +205,7 @@ def _finish(
     counts = report.counts
     code = exit_code_of_rows(counts.blocked + counts.rejected, report.error)
     if not counts.read:
-        code = NOTHING_TO_DO if flags["error_on_empty"] else code
+        code = NOTHING_TO_DO if flags.get("error_on_empty") else code
     summary = run_summary(report, code, seconds)
     _write_summaries(report, flags, summary)
     for line in run_lines(report, seconds):
@@ -141,7 +213,7 @@ def _finish(
     if talk.as_json:
         show_json(summary)
     if report.error is not None:
-        raise _with_advice(report, report.error)
+        raise _with_advice(report, report.error, flags)
     return code
 
 
@@ -155,13 +227,19 @@ def _write_summaries(
         write_json(path, summary)
 
 
-def _with_advice(report: RunReport, error: PipelineError) -> PipelineError:
-    """Return the error with what to do about the rows that are pending."""
+def _with_advice(
+    report: RunReport, error: PipelineError, flags: dict[str, Any]
+) -> PipelineError:
+    """Return the error with the command that sends the rows that are pending."""
     if not report.counts.pending:
         return error
+    command = ["crm-pipeline", "resume", report.run_id]
+    command += ["--work-dir", str(report.folder.parents[1].absolute())]
+    if flags["base_url"]:
+        command += ["--base-url", flags["base_url"]]
     return type(error)(
-        f"{error} {report.counts.pending:,} rows are pending; the same command sends "
-        "them again (a row that arrived already is only repeated)."
+        f"{error} {report.counts.pending:,} rows are pending. To send them: "
+        f"{shlex.join(command)}"
     )
 
 

@@ -42,7 +42,7 @@ def test_a_signal_ends_an_import_after_what_is_in_flight(
     assert rows["accepted"] + rows["pending"] == N_SENDABLE
     assert 0 < rows["accepted"] <= 100 * n_queued
     assert rows["unknown"] == 0
-    assert "rows are pending; the same command sends" in said.decode()
+    assert "rows are pending. To send them: crm-pipeline resume" in said.decode()
 
 
 def _import(folder: Path, sandbox: RunningSandbox) -> subprocess.Popen[bytes]:

@@ -197,20 +197,20 @@ async def test_kept_or_read_again_the_same_bodies_go_out(
         assert crm_of(sandbox) == CALM
         digests = [batch.digest for batch in sandbox.store.batches()]
         assert hashlib.sha256("".join(digests).encode()).hexdigest() == BODIES
-        assert {path.name for path in report.folder.iterdir()} == {"outcomes.parquet"}
+        files = {path.name for path in report.folder.iterdir()}
+        assert files == {"job.json", "outcomes.parquet"}
 
 
 @pytest.mark.anyio
 async def test_what_a_crash_left_on_disk_is_removed_by_the_next_run(
     tmp_path: Path,
 ) -> None:
-    left = tmp_path / "work" / "runs" / "20260101-000000-dead"
+    left = tmp_path / "work" / "scratch"
     for name in ("clean", "digests", "held"):
         (left / name).mkdir(parents=True)
         (left / name / "000000.ipc").write_text("somebody@example.com")
-    (left / "outcomes.parquet").write_text("kept")
 
     async with under("calm") as (_, connector):
         await imported(tmp_path, connector)
 
-    assert [path.name for path in left.iterdir()] == ["outcomes.parquet"]
+    assert not left.exists()

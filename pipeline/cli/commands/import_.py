@@ -9,7 +9,9 @@ import click
 from pipeline.cli.options import (
     job_option,
     json_option,
+    pace_options,
     remote_options,
+    replan_option,
     row_options,
     source_options,
     talk_options,
@@ -25,10 +27,9 @@ from pipeline.cli.running import run
 @click.option("--dry-run", is_flag=True, help="Check only; send nothing.")
 @source_options
 @row_options
-@click.option(
-    "--concurrency", type=int, help="Requests in flight; found when not given."
-)
-@click.option("--rate", type=float, help="Requests a second at most.")
+@click.option("--fresh", is_flag=True, help="Begin anew; continue no earlier run.")
+@replan_option
+@pace_options
 @remote_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
@@ -37,6 +38,7 @@ def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     """
     Check SOURCE, then send every row that can be sent.
 
+    After an interruption, the same command goes on with the rows that are left.
     A row is accepted when the API has taken its batch into the queue. Rows that are
     blocked or rejected come back in rejected.*; fixed, feed it to the same job.
     """
