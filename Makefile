@@ -52,6 +52,7 @@ bench-quick: $(DEV) ## the same with few rows, to see that it runs
 
 docs: $(DEV) ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/protocol.py
 
 sandbox: $(TOOL) ## serve the simulator of the API on port 8765
 	@$(BIN)/crm-pipeline sandbox

@@ -23,6 +23,7 @@ from pipeline.cli.main import COMMANDS, group, main
 from pipeline.sandbox.facts import API_KEY
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
 from pipeline.sandbox.weather import parse_weather
+from pipeline.verdict import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GENERATED: dict[str, Any] = runpy.run_path(str(DOCS / "generate.py"))
+PROTOCOL: dict[str, Any] = runpy.run_path(str(DOCS / "protocol.py"))
 RUNNABLE = [
     ROOT / "README.md",
     DOCS / "tutorial.md",
@@ -225,6 +227,17 @@ def test_generated_pages_are_not_stale(name: str) -> None:
     pages: dict[Path, str] = GENERATED["pages"]()
 
     assert (DOCS / name).read_text(encoding="utf-8") == pages[DOCS / name], "make docs"
+
+
+def test_the_design_shows_the_table_that_is_at_work() -> None:
+    page = (DOCS / "design.md").read_text(encoding="utf-8")
+    made: str = PROTOCOL["design"](page)
+
+    assert page == made, "make docs"
+    assert all(f"| {rule.meaning} |" in page for rule in TABLE)
+    arrows = re.findall(r"^    \S+ --> \S+", page, re.MULTILINE)
+    states = {arrow.split()[2].rstrip(":") for arrow in arrows} - {"[*]"}
+    assert states == {"recorded", "sent", "parts", "accepted", "rejected", "pending"}
 
 
 def test_the_schema_takes_the_job_of_the_sample() -> None:
