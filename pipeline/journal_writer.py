@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
@@ -115,6 +114,7 @@ class Writer:
     def _serve(self) -> None:
         while True:
             with self._wake:
+                self._wake.wait_for(self._is_urgent, GATHER_S)
                 while not self._queue and not self._is_closed:
                     self._wake.wait()
                 n = min(len(self._queue), MAX_GROUP)
@@ -128,7 +128,10 @@ class Writer:
                 if part:
                     self._commit(part)
                     _tell(part)
-            time.sleep(GATHER_S)
+
+    def _is_urgent(self) -> bool:
+        """Return whether a place in flight waits for what is queued."""
+        return self._is_closed or any(not one.flushed for one in self._queue)
 
     def _commit(self, group: list[_Operation]) -> None:
         """Do all of it in one transaction; if that fails, each in one of its own."""
