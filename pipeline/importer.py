@@ -46,7 +46,7 @@ from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import MAX_STORE_BYTES, SliceStore, fresh_scratch
 from pipeline.splitting import ByteTarget
 from pipeline.stopping import StopSignal
-from pipeline.terms import Terms
+from pipeline.terms import Terms, most_rejects
 from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
@@ -327,9 +327,13 @@ async def _pass_2(
 
 def _terms(sending: _Sending) -> Terms:
     delivery = sending.line.request.job.delivery
+    most = most_rejects(delivery.max_rejects, sending.check.n_sendable)
     terms = Terms(
         delivery.concurrency,
         delivery.rate,
+        delivery.max_wait,
+        delivery.max_duration,
+        most,
         target=ByteTarget(delivery.max_bytes),
         stop=sending.line.request.stop,
         clock=sending.clock,
@@ -339,6 +343,7 @@ def _terms(sending: _Sending) -> Terms:
         return terms
     return replace(
         terms,
+        max_rejects=max(0, most - resumed.n_rejected),
         attempts=resumed.attempts,
         suspects=resumed.suspects,
         next_child_no=resumed.next_child_no,

@@ -9,7 +9,7 @@ environment; `config.py` does. Units are in the names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -29,6 +29,8 @@ Blank = Literal["omit", "block"]
 AttributeType = Literal[
     "text", "integer", "number", "boolean", "date", "datetime", "json"
 ]
+DEFAULT_MAX_WAIT_S: Final = 900.0
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -179,7 +181,7 @@ class RowSettings(_Section):
 
 class DeliverySettings(_Section):
     """
-    How fast and in what portions.
+    How fast, in what portions, and when to end early with rows pending.
 
     Attributes:
         concurrency: Requests in flight, fixed; without it the tool starts with 4
@@ -187,12 +189,21 @@ class DeliverySettings(_Section):
         rate: Requests per second at most.
         max_rows: Rows in a batch at most.
         max_bytes: Bytes in a request body at most, brackets included.
+        max_rejects: Rows that the API may refuse; one more ends the run with 6. When
+            not given, the larger of 100 rows and 1 % of the rows to send.
+        max_wait: Seconds that the API may be down, or may ask to wait, before the run
+            ends with 75.
+        max_duration: Seconds of sending after which the run ends with 75; without it,
+            there is no end.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=32)] | None = None
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_rows: Annotated[int, Field(ge=1, le=MAX_BATCH_ROWS)] = MAX_BATCH_ROWS
     max_bytes: Annotated[int, Field(ge=1000, le=MAX_BATCH_BYTES)] = DEFAULT_BATCH_BYTES
+    max_rejects: Annotated[int, Field(ge=0)] | None = None
+    max_wait: _Seconds = DEFAULT_MAX_WAIT_S
+    max_duration: _Seconds | None = None
 
 
 class Job(_Section):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import DEFAULT_BATCH_BYTES
 from pipeline.retrying import SYSTEM_CLOCK
+from pipeline.settings import DEFAULT_MAX_WAIT_S
 from pipeline.splitting import ByteTarget
 from pipeline.stopping import StopSignal
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.retrying import Clock
+
+LEAST_MAX_REJECTS: Final = 100
+MAX_REJECTED_SHARE: Final = 100  # one row of so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Terms:
 
     concurrency: int | None = None
     rate: float | None = None
-    max_wait_s: float = 900.0
+    max_wait_s: float = DEFAULT_MAX_WAIT_S
     max_duration_s: float | None = None
     max_rejects: int | None = None
     target: ByteTarget = field(default_factory=lambda: ByteTarget(DEFAULT_BATCH_BYTES))
@@ -47,3 +51,16 @@ class Terms:
     attempts: Mapping[int, int] = field(default_factory=dict)
     suspects: frozenset[int] = frozenset()
     next_child_no: int | None = None
+
+
+def most_rejects(told: int | None, n_rows: int) -> int:
+    """
+    Return how many rows the service may refuse before the run stops.
+
+    Args:
+        told: By the operator.
+        n_rows: That are to be sent; a hundredth of them is borne, and 100 always.
+    """
+    if told is not None:
+        return told
+    return max(LEAST_MAX_REJECTS, n_rows // MAX_REJECTED_SHARE)

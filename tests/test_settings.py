@@ -135,6 +135,9 @@ def test_the_schema_of_the_job_is_json_and_holds_the_defaults() -> None:
         "rate": None,
         "max_rows": MAX_BATCH_ROWS,
         "max_bytes": DEFAULT_BATCH_BYTES,
+        "max_rejects": None,
+        "max_wait": 900.0,
+        "max_duration": None,
     }
     column = properties(schema, "ColumnMapping")
     assert "default" not in column.pop("column")

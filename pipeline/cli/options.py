@@ -66,6 +66,27 @@ pace_options = _stacked(
     ),
     click.option("--rate", type=float, help="Requests a second at most."),
 )
+limit_options = _stacked(
+    click.option(
+        "--max-rejects",
+        type=int,
+        metavar="N",
+        help="Rows the API may refuse; one more ends the run with 6. "
+        "[default: 100, or 1 % of the rows if that is more]",
+    ),
+    click.option(
+        "--max-wait",
+        type=float,
+        metavar="SECONDS",
+        help="How long the API may be down before the run ends with 75. [default: 900]",
+    ),
+    click.option(
+        "--max-duration",
+        type=float,
+        metavar="SECONDS",
+        help="End after so long with 75, what is left pending.",
+    ),
+)
 replan_option = click.option(
     "--replan",
     is_flag=True,
@@ -219,6 +240,9 @@ def _put_delivery(told: dict[str, Any], flags: dict[str, Any]) -> None:
         rate=flags.get("rate"),
         max_rows=flags.get("max_rows"),
         max_bytes=flags.get("max_bytes"),
+        max_rejects=flags.get("max_rejects"),
+        max_wait=flags.get("max_wait"),
+        max_duration=flags.get("max_duration"),
     )
 
 

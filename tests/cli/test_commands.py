@@ -19,6 +19,7 @@ from pipeline.sandbox.server import (
     SandboxOptions,
     running_sandbox,
 )
+from pipeline.sandbox.weather import Weather
 from shell import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,10 @@ def test_the_newcomer_sees_the_columns_left_over_and_the_flag(
         ([*IMPORT, "-c", "typo.yaml"], 78, "line 2: sauce: unknown key"),
         ([*IMPORT, "-c", "column.yaml"], 78, "'mail'"),
         ([*IMPORT, "--max-rows", "1001"], 78, "max_rows"),
+        ([*IMPORT, "--max-rejects", "-1"], 78, "max_rejects: Input should be greater"),
+        ([*IMPORT, "--max-wait", "0"], 78, "max_wait: Input should be greater than 0"),
+        ([*IMPORT, "--max-duration", "-5"], 78, "max_duration: Input should be gr"),
+        ([*IMPORT, "--max-wait", "nan"], 78, "max_wait: Input should be"),
         ([*IMPORT, "--delimiter", ";;"], 78, "delimiter"),
         (["import", "people.jsonl", "--delimiter", ","], 78, "is for CSV"),
         (["init", "people.jsonl", "--delimiter", ","], 78, "is for CSV"),
@@ -174,6 +179,26 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_sent(
     assert ended.out == ""
     assert sandbox.sandbox.store.batches() == []
     assert sandbox.sandbox.store.count_profiles() == 0
+
+
+def test_limits_are_flags_and_keys_and_a_flag_wins(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.write("people.csv", PEOPLE + "bad@example.com,Bad\n")
+    shell.write("job.yaml", "delivery: {max_rejects: 0, max_wait: 5, max_duration: 9}")
+    weather = Weather(refuse="bad@example.com")
+    with running_sandbox(SandboxOptions(settle_s=0.0, weather=weather)) as running:
+        monkeypatch.setenv("SYNERISE_BASE_URL", running.base_url)
+        monkeypatch.setenv("SYNERISE_API_KEY", running.api_key)
+
+        by_key = shell.run("import", "people.csv", "-c", "job.yaml")
+        by_flag = shell.run(
+            "import", "people.csv", "-c", "job.yaml", "--max-rejects", "1"
+        )
+
+    assert by_key.code == 6
+    assert "more than 0 rows (--max-rejects)" in by_key.err
+    assert by_flag.code == 3
 
 
 def test_without_credentials_it_says_which_to_set(shell: Shell) -> None:

@@ -9,6 +9,7 @@ import click
 from pipeline.cli.options import (
     job_option,
     json_option,
+    limit_options,
     pace_options,
     remote_options,
     replan_option,
@@ -30,6 +31,7 @@ from pipeline.cli.running import run
 @click.option("--fresh", is_flag=True, help="Begin anew; continue no earlier run.")
 @replan_option
 @pace_options
+@limit_options
 @remote_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option

@@ -10,6 +10,7 @@ from pipeline.cli.options import (
     address_options,
     job_option,
     json_option,
+    limit_options,
     pace_options,
     replan_option,
     talk_options,
@@ -24,6 +25,7 @@ from pipeline.cli.running import resume
 @work_dir_option
 @replan_option
 @pace_options
+@limit_options
 @address_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
