@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.importer import ImportRequest, RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
+    from pipeline.outcomes import RowCounts
     from pipeline.profiles import (
         Identifier,
         ProfileReply,
@@ -51,6 +52,7 @@ _HOMES = {
     "ProfileReply": "profiles",
     "RemoteSettings": "settings",
     "ResumePlan": "resuming",
+    "RowCounts": "outcomes",
     "Run": "journal_tables",
     "RunReport": "importer",
     "Secret": "settings",
@@ -83,6 +85,7 @@ __all__ = [
     "ProfileReply",
     "RemoteSettings",
     "ResumePlan",
+    "RowCounts",
     "Run",
     "RunReport",
     "Secret",

@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.endings import fatal
+from pipeline.endings import fatal, gravest
 from pipeline.errors import LimitError, PatienceEndedError, PipelineError
 from pipeline.feed import Feed
 from pipeline.pacing import FIRST_CONTACT, Pacer, Patience
@@ -144,11 +144,9 @@ class Delivery:
             await feed.aclose(0.0 if self._cut_off.is_set() else None)
         report = self._tally.report()
         show(report)
-        error = self._error or self._left_behind()
+        error = gravest(self._error, self._left_behind(), feed.error)
         if error is not None:
-            raise _with_counts(error, report)
-        if feed.error is not None:
-            raise feed.error
+            raise error if error is feed.error else _with_counts(error, report)
         return report
 
     async def _until_done(self, workers: list[asyncio.Task[None]]) -> None:
@@ -197,8 +195,8 @@ class Delivery:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Admit nothing more; the first error is the one that is raised."""
-        self._error = self._error or error
+        """Admit nothing more; the gravest error is the one that is raised."""
+        self._error = gravest(self._error, error)
         self._turnstile.stop()
         if self._feed is not None:
             self._feed.stop()

@@ -1,13 +1,25 @@
-"""What a verdict ends a run with, once it is the last word: an error and its words."""
+"""
+What a verdict ends a run with, once it is the last word: an error and its words.
+
+Also which error is told when several things end a run.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import (
+    AccessError,
     ContractError,
+    InvariantError,
+    LimitError,
     PatienceEndedError,
+    PipelineError,
+    RemoteError,
     SettingsError,
+    SourceError,
+    StateError,
+    StoppedError,
     TokenRefusedError,
     UnreachableError,
 )
@@ -15,8 +27,21 @@ from pipeline.records import BatchState, Step
 from pipeline.verdict import PARTLY
 
 if TYPE_CHECKING:
-    from pipeline.errors import PipelineError
     from pipeline.records import Verdict
+
+# The gravest first. A stop was asked for, so what broke while the run drained is not
+# its reason; a limit of the operator would be reached again, so anything else is news.
+_GRAVITY: Final = (
+    StoppedError,
+    InvariantError,
+    StateError,
+    ContractError,
+    AccessError,
+    SettingsError,
+    SourceError,
+    RemoteError,
+    LimitError,
+)
 
 _CERTIFICATE: Final = (
     "the certificate of the service cannot be trusted; nothing was sent; name the "
@@ -42,6 +67,21 @@ _IN_WORDS: Final = {
     "DEADLINE": "no whole answer came in time",
     "TLS_ERROR": "no encrypted connection could be agreed on",
 }
+
+
+def gravest(*errors: BaseException | None) -> BaseException | None:
+    """Return the error that a run is ended with; of equals, the first."""
+    found = [error for error in errors if error is not None]
+    return min(found, key=_rank, default=None)
+
+
+def _rank(error: BaseException) -> int:
+    if not isinstance(error, PipelineError):
+        return _GRAVITY.index(InvariantError)  # a defect, too
+    return next(
+        (n for n, kind in enumerate(_GRAVITY) if isinstance(error, kind)),
+        len(_GRAVITY),
+    )
 
 
 def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:

@@ -172,7 +172,7 @@ class Journal:
         Args:
             run_id: Of a run that has begun.
             exit_code: What its process ends with.
-            state: Whether rows are left to send; by default 0 and 3 leave none.
+            state: Whether rows are left to send; by default 0, 3 and 9 leave none.
         """
         known = self.run(run_id)
         if known is None:

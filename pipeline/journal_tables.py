@@ -25,8 +25,8 @@ SCHEMA_VERSION: Final = 2
 # Numbers of batches that a refusal made; planned ones count from 1, and what they are
 # called must not depend on what the service refused.
 FIRST_CHILD_NO: Final = 1_000_000_001
-# Exit codes of a run in which every row is proven.
-_DONE_CODES: Final = (0, 3)
+# Exit codes of a run in which every row is proven; under 9 there was none.
+_DONE_CODES: Final = (0, 3, 9)
 
 # Version → the statements that lead to the next one; 0 is an empty file. A migrated
 # table has its columns in the order of a new one: rows are inserted by position.

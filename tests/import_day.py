@@ -18,7 +18,7 @@ from pipeline import (
     StopSignal,
     run_import,
 )
-from pipeline.cli.exit_codes import exit_code_of_rows
+from pipeline.cli.exit_codes import exit_code_of_run
 from pipeline.retrying import Clock
 from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
 from pipeline.sandbox.weather import parse_weather
@@ -105,9 +105,7 @@ async def imported(
         job,
         source.parent / "work",
         on_workspace=on_workspace,
-        exit_code=lambda counts, error: exit_code_of_rows(
-            counts.blocked + counts.rejected, error
-        ),
+        exit_code=exit_code_of_run,
         stop=stop or StopSignal(),
     )
     return await run_import(request, connector)

@@ -13,7 +13,6 @@ from pipeline.cli.exit_codes import (
     EXIT_CODES,
     PARTIAL,
     exit_code_of,
-    exit_code_of_rows,
 )
 from pipeline.errors import PipelineError
 
@@ -86,10 +85,3 @@ def test_an_error_of_a_later_kind_has_the_code_of_its_parent() -> None:
 
     assert exit_code_of(later("x")) == EXIT_CODES[errors.LockedError]
     assert exit_code_of(ValueError("x")) == DEFECT
-
-
-def test_what_stopped_a_run_goes_before_rows_that_failed() -> None:
-    assert exit_code_of_rows(0, None) == 0
-    assert exit_code_of_rows(1, None) == PARTIAL
-    assert exit_code_of_rows(1, errors.PatienceEndedError("x")) == 75
-    assert exit_code_of_rows(0, errors.InvariantError("x")) == DEFECT

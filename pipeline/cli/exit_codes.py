@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline import errors
 
 if TYPE_CHECKING:
+    from pipeline import RowCounts
     from pipeline.errors import PipelineError
 
 OK: Final = 0
@@ -51,8 +52,19 @@ def exit_code_of(error: BaseException) -> int:
     return DEFECT
 
 
-def exit_code_of_rows(n_failed: int, error: PipelineError | None) -> int:
-    """Return the number for a run: what stopped it, else whether rows failed."""
+def exit_code_of_run(
+    counts: RowCounts, error: PipelineError | None, *, error_on_empty: bool = False
+) -> int:
+    """
+    Return the number for a run: what stopped it, else how its rows ended.
+
+    Rows that are pending without a reason are a defect: the run did not do what was
+    asked, and nobody knows why.
+    """
     if error is not None:
         return exit_code_of(error)
-    return PARTIAL if n_failed else OK
+    if counts.pending:
+        return DEFECT
+    if error_on_empty and not counts.read:
+        return NOTHING_TO_DO
+    return PARTIAL if counts.blocked + counts.rejected else OK

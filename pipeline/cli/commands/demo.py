@@ -20,7 +20,7 @@ from pipeline import (
     run_import,
     write_json,
 )
-from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_rows
+from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
 from pipeline.cli.options import found_job, job_of, talk_of, talk_options
 from pipeline.cli.render import (
     export_lines,
@@ -111,9 +111,7 @@ def _run(
         command="check" if connector is None else "import",
         progress=talk.progress,
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
-        exit_code=lambda counts, error: exit_code_of_rows(
-            counts.blocked + counts.rejected, error
-        ),
+        exit_code=exit_code_of_run,
     )
     report = asyncio.run(run_import(request, connector))
     seconds = time.monotonic() - began_s
@@ -122,7 +120,6 @@ def _run(
             talk.say(line)
     for line in run_lines(report, seconds):
         talk.say(line)
-    counts = report.counts
-    code = exit_code_of_rows(counts.blocked + counts.rejected, report.error)
+    code = exit_code_of_run(report.counts, report.error)
     write_json(report.folder / "summary.json", run_summary(report, code, seconds))
     return report, code
