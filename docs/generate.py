@@ -74,7 +74,8 @@ SUMMARY_KEYS: Final = {
     "run_id": "Name of the run and of its folder.",
     "command": "`check` or `import`.",
     "exit_code": "What the process ended with.",
-    "resumable": "Reserved for a later release; always false.",
+    "resumable": "Whether rows are pending that the same run can go on with; false "
+    "after the source has changed.",
     "source": "The files, in their order; `source_no` counts them from 0.",
     "workspace": "GUID of the workspace written to; null under `check`.",
     "rows": "The equation: `read`, and one number for each state; `unknown` is a part "
@@ -85,7 +86,10 @@ SUMMARY_KEYS: Final = {
     "codes": "Code → rows blocked or rejected with it.",
     "omitted_invalid": "Cells left out by `on_invalid: omit`.",
     "repairs": "Field → cells changed by a declared repair.",
-    "requests": "`sent`, `retried`, and `status`: status → how often it came back.",
+    "requests": "`sent`, `retried`, and `status`: status → how often it came back; "
+    "without the login and the question for the workspace before the first batch.",
+    "n_anomalies": "Batches answered 202 with a body that speaks of errors, or one "
+    "that broke off; their rows count as accepted.",
     "bytes_sent": "Bodies, repetitions included.",
     "seconds": "From the start of the command to its end.",
     "rows_per_s": "Rows read in a second; null when no time passed.",

@@ -12,11 +12,13 @@ from pipeline.errors import (
     AccessError,
     ContractError,
     InvariantError,
+    JournalDamagedError,
     LimitError,
     PatienceEndedError,
     PipelineError,
     RemoteError,
     SettingsError,
+    SourceChangedError,
     SourceError,
     StateError,
     StoppedError,
@@ -67,6 +69,15 @@ _IN_WORDS: Final = {
     "DEADLINE": "no whole answer came in time",
     "TLS_ERROR": "no encrypted connection could be agreed on",
 }
+
+
+# After these, what is pending cannot be sent by going on with the same run.
+_FINAL: Final = (SourceChangedError, JournalDamagedError)
+
+
+def is_resumable(n_pending: int, error: BaseException | None) -> bool:
+    """Return whether a recorded run that ended so has something left to go on with."""
+    return n_pending > 0 and not isinstance(error, _FINAL)
 
 
 def gravest(*errors: BaseException | None) -> BaseException | None:

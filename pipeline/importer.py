@@ -29,6 +29,7 @@ from pipeline.continuing import (
 )
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
+from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.files import make_private_dir
 from pipeline.identifiers import IdentifierChecks
@@ -127,6 +128,12 @@ class RunReport:
     workspace: Workspace | None = None
     delivery: DeliveryReport | None = None
     error: PipelineError | None = None
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the same run can go on with what is pending."""
+        is_recorded = self.workspace is not None
+        return is_recorded and is_resumable(self.counts.pending, self.error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,18 @@
 
 import pytest
 
-from pipeline.endings import fatal
+from pipeline.endings import fatal, is_resumable
 from pipeline.errors import (
+    CannotWriteError,
     ContractError,
+    InterruptedRunError,
+    InvariantError,
+    JournalDamagedError,
+    LimitError,
     PatienceEndedError,
     PipelineError,
     SettingsError,
+    SourceChangedError,
     TokenRefusedError,
     UnreachableError,
 )
@@ -53,3 +59,31 @@ def test_what_ends_a_run(
     assert type(found) is error
     assert word in str(found)
     assert "7" in str(found) or "nothing was sent" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (LimitError, True),
+        (PatienceEndedError, True),
+        (InterruptedRunError, True),
+        (TokenRefusedError, True),
+        (ContractError, True),
+        (SettingsError, True),
+        (CannotWriteError, True),
+        (InvariantError, True),
+        (SourceChangedError, False),
+        (JournalDamagedError, False),
+    ],
+)
+def test_a_run_goes_on_with_pending_rows_unless_its_ground_is_gone(
+    kind: type[PipelineError],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    assert is_resumable(1, kind("x")) is expected
+    assert not is_resumable(0, kind("x"))
+
+
+def test_rows_that_are_pending_without_a_reason_can_be_gone_on_with() -> None:
+    assert is_resumable(1, None)
+    assert not is_resumable(0, None)

@@ -68,7 +68,7 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
         "run_id": report.run_id,
         "command": report.command,
         "exit_code": exit_code,
-        "resumable": False,
+        "resumable": report.is_resumable,
         "source": [str(path) for path in report.source.files],
         "workspace": report.workspace.guid if report.workspace else None,
         "rows": {**counts, **accepted_parts, "unverified": counts["accepted"]},
@@ -82,6 +82,7 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
             if delivery
             else {},
         },
+        "n_anomalies": delivery.n_anomalies if delivery else 0,
         "bytes_sent": delivery.bytes_sent if delivery else 0,
         "seconds": round(seconds, 3),
         "rows_per_s": round(counts["read"] / seconds) if seconds else None,
@@ -110,6 +111,7 @@ def nothing_summary(
         "omitted_invalid": 0,
         "repairs": {},
         "requests": {"sent": 0, "retried": 0, "status": {}},
+        "n_anomalies": 0,
         "bytes_sent": 0,
         "seconds": round(seconds, 3),
         "rows_per_s": None,
@@ -159,8 +161,16 @@ def _sent_lines(report: RunReport) -> list[str]:
         return []
     retried = f" ({done.n_retried:,} repeated)" if done.n_retried else ""
     requests = _counted(done.n_requests, "request")
+    odd = []
+    if done.n_anomalies:
+        batches = _counted(done.n_anomalies, "batch", "batches")
+        odd.append(
+            f"{batches} accepted (202) with an answer that speaks of errors or broke "
+            "off: look whether their rows are there"
+        )
     return [
         f"{requests}{retried}, {_size(done.bytes_sent)} sent",
+        *odd,
         "accepted: taken into the API's queue; whether it was applied is not read back",
     ]
 
@@ -263,8 +273,8 @@ def forecast_line(report: RunReport) -> str:
     )
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+def _counted(n: int, noun: str, many: str | None = None) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {many or noun + 's'}"
 
 
 def _size(n_bytes: float) -> str:
