@@ -217,7 +217,8 @@ ROW_CODES: Final = {
     "FOLDED": "Its values travel in the row it names.",
     "SUPERSEDED": "Another row of the same profile was chosen.",
     "REFUSED": "The service refused this row.",
-    "QUARANTINED": "The service fails on this row alone; it may be sent again.",
+    "QUARANTINED": "The service fails on this row alone; send it again later "
+    "(retry: true).",
     "PHONE_SHARED": "A phone-only row; its phone also stands on a row with more.",
 }
 
