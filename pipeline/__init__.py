@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
+    from pipeline.history import RunDetails, run_details
     from pipeline.importer import ImportRequest, RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.proposal import propose_job
     from pipeline.readback import read_back
     from pipeline.resuming import ResumePlan
+    from pipeline.retention import Purged, purge_runs
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
     from pipeline.writer import write_json
@@ -50,10 +52,12 @@ _HOMES = {
     "Job": "settings",
     "PipelineError": "errors",
     "ProfileReply": "profiles",
+    "Purged": "retention",
     "RemoteSettings": "settings",
     "ResumePlan": "resuming",
     "RowCounts": "outcomes",
     "Run": "journal_tables",
+    "RunDetails": "history",
     "RunReport": "importer",
     "Secret": "settings",
     "StopSignal": "stopping",
@@ -64,9 +68,11 @@ _HOMES = {
     "get_profile": "profiles",
     "list_runs": "journal",
     "propose_job": "proposal",
+    "purge_runs": "retention",
     "read_back": "readback",
     "remembered_job": "continuing",
     "resumable_runs": "continuing",
+    "run_details": "history",
     "run_import": "importer",
     "update_profile": "profiles",
     "workspace_of": "connection",
@@ -83,10 +89,12 @@ __all__ = [
     "Job",
     "PipelineError",
     "ProfileReply",
+    "Purged",
     "RemoteSettings",
     "ResumePlan",
     "RowCounts",
     "Run",
+    "RunDetails",
     "RunReport",
     "Secret",
     "StopSignal",
@@ -97,9 +105,11 @@ __all__ = [
     "get_profile",
     "list_runs",
     "propose_job",
+    "purge_runs",
     "read_back",
     "remembered_job",
     "resumable_runs",
+    "run_details",
     "run_import",
     "update_profile",
     "workspace_of",

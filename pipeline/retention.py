@@ -20,6 +20,7 @@ from pipeline.errors import CannotWriteError
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.locks import lock_folder
 from pipeline.resuming import unfinished_runs
+from pipeline.settings import KEEP_RUNS_DAYS
 from pipeline.spill import fresh_scratch
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from pipeline.journal_tables import Run
 
-KEEP_RUNS_DAYS: Final = 30
 KEPT_FILES: Final = frozenset({"job.json", "outcomes.parquet", "summary.json"})
 DAY_S: Final = 86_400
 

@@ -29,6 +29,7 @@ Blank = Literal["omit", "block"]
 AttributeType = Literal[
     "text", "integer", "number", "boolean", "date", "datetime", "json"
 ]
+KEEP_RUNS_DAYS: Final = 30
 DEFAULT_MAX_WAIT_S: Final = 900.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -213,6 +214,7 @@ class Job(_Section):
     Attributes:
         name: Names the dataset together with the workspace.
         work_dir: Journal and run folders; relative to the job file.
+        keep_runs_days: How long `runs purge` leaves the files of a run alone.
         verify: How much is read back after an import.
     """
 
@@ -224,6 +226,7 @@ class Job(_Section):
     mapping: MappingSettings | None = None
     rows: RowSettings = RowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    keep_runs_days: Annotated[int, Field(ge=0)] = KEEP_RUNS_DAYS
     verify: Literal["sample", "all", "none"] = "sample"
 
 

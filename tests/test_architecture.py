@@ -84,6 +84,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delivery",
                 "export",
                 "feed",
+                "history",
                 "importer",
                 "lookahead",
                 "outgoing",

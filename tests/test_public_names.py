@@ -4,10 +4,10 @@ import pipeline
 
 NAMES = """
     Connector Continuation Credentials ExportReport Identifier ImportRequest Job
-    PipelineError ProfileReply RemoteSettings ResumePlan RowCounts Run RunReport Secret
-    StopSignal Workspace create_profile delete_profile export_profiles get_profile list_runs
-    propose_job read_back remembered_job resumable_runs run_import
-    update_profile workspace_of write_json
+    PipelineError ProfileReply Purged RemoteSettings ResumePlan RowCounts Run RunDetails
+    RunReport Secret StopSignal Workspace create_profile delete_profile export_profiles
+    get_profile list_runs propose_job purge_runs read_back remembered_job resumable_runs
+    run_details run_import update_profile workspace_of write_json
 """.split()
 
 

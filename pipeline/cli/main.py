@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "resume": ("resume", "Go on with an interrupted import."),
     "export": ("export", "Write the CRM's profiles to a file."),
     "profile": ("profile", "Get, create, update or delete one profile."),
-    "runs": ("runs", "List what was run here."),
+    "runs": ("runs", "List runs, show one, remove what old ones left."),
     "sandbox": ("sandbox", "Serve a simulator of the API."),
 }
 

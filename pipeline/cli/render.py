@@ -160,16 +160,16 @@ def _sent_lines(report: RunReport) -> list[str]:
     if done is None:
         return []
     retried = f" ({done.n_retried:,} repeated)" if done.n_retried else ""
-    requests = _counted(done.n_requests, "request")
+    requests = counted(done.n_requests, "request")
     odd = []
     if done.n_anomalies:
-        batches = _counted(done.n_anomalies, "batch", "batches")
+        batches = counted(done.n_anomalies, "batch", "batches")
         odd.append(
             f"{batches} accepted (202) with an answer that speaks of errors or broke "
             "off: look whether their rows are there"
         )
     return [
-        f"{requests}{retried}, {_size(done.bytes_sent)} sent",
+        f"{requests}{retried}, {size(done.bytes_sent)} sent",
         *odd,
         "accepted: taken into the API's queue; whether it was applied is not read back",
     ]
@@ -268,16 +268,18 @@ def forecast_line(report: RunReport) -> str:
     minutes = n_requests / FORECAST_REQUESTS_PER_S / 60
     time = f"{minutes:,.0f} minutes" if minutes >= 1 else "under a minute"
     return (
-        f"forecast: {_counted(n_requests, 'request')}, {_size(n_rows * row_bytes)}, "
+        f"forecast: {counted(n_requests, 'request')}, {size(n_rows * row_bytes)}, "
         f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
     )
 
 
-def _counted(n: int, noun: str, many: str | None = None) -> str:
+def counted(n: int, noun: str, many: str | None = None) -> str:
+    """Return a number with its noun, such as "1 batch" and "2 batches"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {many or noun + 's'}"
 
 
-def _size(n_bytes: float) -> str:
+def size(n_bytes: float) -> str:
+    """Return bytes in the unit that people read best."""
     for unit in ("bytes", "kB", "MB"):
         if n_bytes < 1000:  # noqa: PLR2004 - SI units
             return (

@@ -1,44 +1,120 @@
-"""`runs`: what was run in a work folder."""
+"""`runs`: what was run in a work folder, one run in full, the files of old ones."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import list_runs
+from pipeline import list_runs, purge_runs, run_details
+from pipeline.cli.exit_codes import OK
 from pipeline.cli.options import found_job, job_option, work_dir_option
 from pipeline.cli.render import show_json
+from pipeline.cli.render_runs import (
+    details_json,
+    details_lines,
+    list_line,
+    purged_lines,
+    purged_warnings,
+)
+from pipeline.cli.talking import say
 from pipeline.config import work_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.config import JobFile
 
-@click.command("runs", short_help="List what was run here.")
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+
+
+@click.group(
+    "runs", short_help="List runs, show one, remove old.", invoke_without_command=True
+)
 @job_option
 @work_dir_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
-def command(config: str | None, work_dir: str | None, *, as_json: bool) -> int:
+@json_option
+@click.pass_context
+def command(context: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
     """List the runs of a work folder, the oldest first."""
-    folder = _folder(config, work_dir)
+    if context.invoked_subcommand is not None:
+        context.obj = flags
+        return OK
+    _, folder = _place(flags)
     runs = list_runs(folder)
-    if as_json:
+    if flags["as_json"]:
         show_json([asdict(run) for run in runs])
-        return 0
+        return OK
     if not runs:
-        click.echo(f"no runs in {folder}", err=True)
+        say(f"no runs in {folder}")
     for run in runs:
-        began = datetime.fromtimestamp(run.began_at, UTC)
-        ended = "interrupted" if run.exit_code is None else f"exit {run.exit_code}"
-        click.echo(
-            f"{run.run_id}  {began:%Y-%m-%d %H:%M:%S}Z  {run.command:<8} "
-            f"{ended:<12} {run.dataset}"
-        )
-    return 0
+        click.echo(list_line(run))
+    return OK
 
 
-def _folder(config: str | None, flag: str | None) -> Path:
-    return work_dir(flag, found_job(config))
+@command.command("show")
+@click.argument("run_id", metavar="RUN")
+@job_option
+@work_dir_option
+@json_option
+@click.pass_context
+def show(context: click.Context, /, run_id: str, **flags: Any) -> int:  # noqa: ANN401
+    """
+    Show what the journal and the run folder tell of RUN.
+
+    RUN is its name, or as much of its beginning as no other run shares.
+    """
+    flags = _joined(context, flags)
+    _, folder = _place(flags)
+    details = run_details(folder, run_id)
+    if flags["as_json"]:
+        show_json(details_json(details, folder))
+        return OK
+    for line in details_lines(details, folder):
+        click.echo(line)
+    return OK
+
+
+@command.command("purge")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Leave runs alone that were at work in the last N days. "
+    "[default: keep_runs_days of the job, 30]",
+)
+@job_option
+@work_dir_option
+@json_option
+@click.pass_context
+def purge(context: click.Context, /, keep_days: int | None, **flags: Any) -> int:  # noqa: ANN401
+    """
+    Remove the personal data that old runs left in their folders.
+
+    Of a run stay its line in the list, outcomes.parquet and summary.json, which hold
+    numbers only. What can still be resumed is named; it stays resumable as long as its
+    source is where it was.
+    """
+    flags = _joined(context, flags)
+    found, folder = _place(flags)
+    days = found.job.keep_runs_days if keep_days is None else keep_days
+    purged = purge_runs(folder, keep_days=days)
+    if flags["as_json"]:
+        show_json({"folder": str(folder), "keep_days": days, **asdict(purged)})
+    else:
+        for line in purged_lines(purged, folder, days):
+            click.echo(line)
+    for line in purged_warnings(purged):
+        say(line)
+    return OK
+
+
+def _joined(context: click.Context, flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags, those before the subcommand included; the later one wins."""
+    return {name: value or context.obj[name] for name, value in flags.items()}
+
+
+def _place(flags: dict[str, Any]) -> tuple[JobFile, Path]:
+    found = found_job(flags["config"])
+    return found, work_dir(flags["work_dir"], found)
