@@ -186,18 +186,20 @@ def schema() -> str:
 
 def _commands() -> Iterator[str]:
     for path, command in walk(group):
-        context: click.Context | None = None
-        for name in path:
-            context = click.Context(
-                command,
-                context,
-                info_name=name,
-                terminal_width=HELP_COLUMNS,
-                help_option_names=["-h", "--help"],
-            )
-        if context is not None:
-            yield f"### {' '.join(path)}"
-            yield f"```text\n{command.get_help(context)}\n```"
+        *parents, name = path
+        parent: click.Context | None = None
+        for word in parents:
+            # Not the command itself: its arguments would stand in the usage twice.
+            parent = click.Context(click.Command(word), parent, info_name=word)
+        context = click.Context(
+            command,
+            parent,
+            info_name=name,
+            terminal_width=HELP_COLUMNS,
+            help_option_names=["-h", "--help"],
+        )
+        yield f"### {' '.join(path)}"
+        yield f"```text\n{command.get_help(context)}\n```"
 
 
 def walk(

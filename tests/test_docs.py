@@ -240,6 +240,22 @@ def test_the_design_shows_the_table_that_is_at_work() -> None:
     assert states == {"recorded", "sent", "parts", "accepted", "rejected", "pending"}
 
 
+def test_a_usage_is_the_one_that_the_tool_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^Usage: crm-pipeline (.*)$", text, re.MULTILINE)
+    terminal = Terminal(tmp_path, monkeypatch)
+    calls = [shlex.join(["crm-pipeline", *words, "--help"]) for words in commands()]
+    said = [terminal.run(Step(call, 0, ()))[1].splitlines()[0] for call in calls]
+
+    # In this process, the program has the name of the one that runs the tests.
+    assert len(shown) == len(said)
+    for usage, line in zip(shown, said, strict=True):
+        assert line.endswith(f" {usage}")
+        assert line.startswith("Usage: ")
+
+
 def test_the_schema_takes_the_job_of_the_sample() -> None:
     schema = json.loads((DOCS / "job.schema.json").read_text(encoding="utf-8"))
 
