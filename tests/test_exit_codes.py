@@ -224,6 +224,7 @@ async def test_an_answer_that_ends_a_run_goes_before_blocked_rows(
 
         assert (report.counts.blocked, report.counts.pending) == (1, 30)
         assert exit_code_of_run(report.counts, report.error) == code
+        assert report.is_resumable
         (run,) = list_runs(tmp_path / "work")
         assert (run.exit_code, run.state) == (code, RunState.PENDING)
 
@@ -267,6 +268,7 @@ async def test_a_source_that_changes_while_it_is_sent_ends_with_81(
         report = await imported(source, replace(connector, transport=Meddling(sandbox)))
 
     assert exit_code_of_run(report.counts, report.error) == 81
+    assert not report.is_resumable
 
 
 def test_a_folder_that_is_held_and_a_journal_that_is_none(
