@@ -34,7 +34,7 @@ from pipeline.errors import PipelineError, SettingsError
 from pipeline.files import make_private_dir
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
-from pipeline.journal_tables import Run
+from pipeline.journal_tables import Run, RunState
 from pipeline.locks import lock_folder, lock_workspace
 from pipeline.lookahead import map_ahead
 from pipeline.mapping import resolve_mapping
@@ -280,7 +280,11 @@ async def _send(
             )
             make_private_dir(line.folder)
             files = write_run_files(line.folder, line.source, check, evidence)
-            journal.end_run(run.run_id, request.exit_code(files.counts, error))
+            journal.end_run(
+                run.run_id,
+                request.exit_code(files.counts, error),
+                state=RunState.PENDING if files.counts.pending else RunState.DONE,
+            )
     report = _report(line, check, files)
     return replace(report, workspace=workspace, delivery=delivery, error=error)
 

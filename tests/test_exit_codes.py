@@ -46,6 +46,7 @@ DOCUMENTED = {
     "InterruptedRunError": 130,
     "TerminatedRunError": 143,
     "LockedError": 80,
+    "StaleRunError": 82,
     "JournalDamagedError": 74,
     "CannotWriteError": 73,
     "InvariantError": 70,

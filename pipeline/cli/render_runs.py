@@ -25,9 +25,10 @@ _STATES: Final = {
 }
 
 
-def resume_command(run_id: str, work_dir: Path) -> str:
-    """Return what to type to go on with a run, from the same folder."""
-    words = ["crm-pipeline", "resume", run_id, "--work-dir", str(work_dir)]
+def resume_command(run_id: str, work_dir: Path, base_url: str | None = None) -> str:
+    """Return what to type to go on with a run, from any folder."""
+    words = ["crm-pipeline", "resume", run_id, "--work-dir", str(work_dir.absolute())]
+    words += ["--base-url", base_url] if base_url else []
     return shlex.join(words)
 
 

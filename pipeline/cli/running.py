@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import signal
 import time
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from pipeline import (
     run_import,
     write_json,
 )
-from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_rows
+from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
 from pipeline.cli.options import found_job, job_of, job_to_resume, talk_of
 from pipeline.cli.render import (
     mapping_lines,
@@ -33,6 +32,7 @@ from pipeline.cli.render import (
     show_json,
     workspace_line,
 )
+from pipeline.cli.render_runs import resume_command
 from pipeline.config import (
     lock_dir,
     refuse_idle_options,
@@ -120,8 +120,8 @@ def _run(
         ),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
         on_resume=lambda run, plan: talk.say(resume_line(run, plan)),
-        exit_code=lambda counts, error: exit_code_of_rows(
-            counts.blocked + counts.rejected, error
+        exit_code=lambda counts, error: exit_code_of_run(
+            counts, error, error_on_empty=flags.get("error_on_empty", False)
         ),
     )
     with _signals(request.stop):
@@ -202,10 +202,11 @@ def _connector(job: Job, flags: dict[str, Any]) -> Connector:
 def _finish(
     report: RunReport, talk: Talk, flags: dict[str, Any], seconds: float
 ) -> int:
-    counts = report.counts
-    code = exit_code_of_rows(counts.blocked + counts.rejected, report.error)
-    if not counts.read:
-        code = NOTHING_TO_DO if flags.get("error_on_empty") else code
+    code = exit_code_of_run(
+        report.counts,
+        report.error,
+        error_on_empty=flags.get("error_on_empty", False),
+    )
     summary = run_summary(report, code, seconds)
     _write_summaries(report, flags, summary)
     for line in run_lines(report, seconds):
@@ -231,15 +232,12 @@ def _with_advice(
     report: RunReport, error: PipelineError, flags: dict[str, Any]
 ) -> PipelineError:
     """Return the error with the command that sends the rows that are pending."""
-    if not report.counts.pending:
+    if not report.is_resumable:
         return error
-    command = ["crm-pipeline", "resume", report.run_id]
-    command += ["--work-dir", str(report.folder.parents[1].absolute())]
-    if flags["base_url"]:
-        command += ["--base-url", flags["base_url"]]
+    work_dir = report.folder.parents[1]
     return type(error)(
         f"{error} {report.counts.pending:,} rows are pending. To send them: "
-        f"{shlex.join(command)}"
+        f"{resume_command(report.run_id, work_dir, flags['base_url'])}"
     )
 
 
