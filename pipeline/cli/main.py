@@ -10,13 +10,16 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pipeline.cli.exit_codes import DEFECT, INTERRUPTED, exit_code_of
 from pipeline.cli.talking import say
 from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.cli.options import Connect
 
 # For the allocator of polars, before it is loaded: with few arenas a thread takes what
 # another has freed (measured: 2.0 instead of 2.7 s of system time a million rows).
@@ -66,18 +69,25 @@ def group() -> None:
     """Move customer profiles between files and a CRM, and prove it."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and end the process with its exit code."""
+def main(arguments: list[str] | None = None, *, connect: Connect | None = None) -> None:
+    """
+    Run the command line and end the process with its exit code.
+
+    Args:
+        connect: Makes the way to the service; a test's own clock and transport.
+    """
     if sys.platform == "win32":
         say("crm-pipeline runs on Linux and macOS; on Windows use WSL.")
         sys.exit(78)
     os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments, connect))
 
 
-def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line a kind of end
+def _run(  # noqa: PLR0911 - one line a kind of end
+    arguments: list[str], connect: Connect | None
+) -> int:
     try:
-        result: Any = group.main(arguments, standalone_mode=False)
+        result: Any = group.main(arguments, standalone_mode=False, obj=connect)
     except PipelineError as error:
         say(f"crm-pipeline: {error}")
         return exit_code_of(error)

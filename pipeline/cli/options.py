@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from pipeline import Connector, RemoteSettings
 from pipeline.cli.talking import keep_stderr_for_us, say
 from pipeline.config import JobFile, no_job, read_job, work_dir
 from pipeline.errors import SettingsError
@@ -17,12 +19,11 @@ from pipeline.progress import NO_PROGRESS, Bars
 from pipeline.settings import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.progress import ProgressView
     from pipeline.settings import MappingSettings
 
-F = TypeVar("F", bound="Callable[..., Any]")
+F = TypeVar("F", bound=Callable[..., Any])
+Connect = Callable[[RemoteSettings], Connector]
 
 
 def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -159,6 +160,12 @@ def talk_of(*, verbose: bool, quiet: bool, as_json: bool = False) -> Talk:
         keep_stderr_for_us()
     set_up_logging(verbose=verbose)
     return Talk(as_json, quiet, NO_PROGRESS if quiet else Bars())
+
+
+def connector_of(remote: RemoteSettings) -> Connector:
+    """Return the way to the service: sockets, or what was handed to `main`."""
+    connect: Connect = click.get_current_context().obj or Connector
+    return connect(remote)
 
 
 def found_job(config: str | None) -> JobFile:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import (
-    Connector,
     Continuation,
     ImportRequest,
     remembered_job,
@@ -22,7 +21,13 @@ from pipeline import (
     write_json,
 )
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
-from pipeline.cli.options import found_job, job_of, job_to_resume, talk_of
+from pipeline.cli.options import (
+    connector_of,
+    found_job,
+    job_of,
+    job_to_resume,
+    talk_of,
+)
 from pipeline.cli.render import (
     mapping_lines,
     nothing_summary,
@@ -44,7 +49,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline import RunReport, StopSignal
+    from pipeline import Connector, RunReport, StopSignal
     from pipeline.cli.options import Talk
     from pipeline.errors import PipelineError
     from pipeline.settings import Job, Mapping
@@ -196,7 +201,7 @@ def _connector(job: Job, flags: dict[str, Any]) -> Connector:
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
     )
-    return Connector(remote)
+    return connector_of(remote)
 
 
 def _finish(

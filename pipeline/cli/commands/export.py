@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from pipeline import Connector, export_profiles, write_json
+from pipeline import export_profiles, write_json
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
+    connector_of,
     found_job,
     job_option,
     json_option,
@@ -54,7 +55,7 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     )
     report = asyncio.run(
         export_profiles(
-            Connector(remote),
+            connector_of(remote),
             Path(destination),
             overwrite=flags["overwrite"],
             expected_guid=flags["expect_workspace"] or job.workspace.guid,

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import Connector, propose_job, workspace_of
-from pipeline.cli.options import remote_options, source_options, talk_of, talk_options
+from pipeline import propose_job, workspace_of
+from pipeline.cli.options import (
+    connector_of,
+    remote_options,
+    source_options,
+    talk_of,
+    talk_options,
+)
 from pipeline.cli.render import workspace_line
 from pipeline.config import remote_settings
 from pipeline.errors import CannotWriteError, TokenRefusedError
@@ -62,6 +68,8 @@ def _guid(talk: Talk, flags: dict[str, Any]) -> str | None:
         )
     except TokenRefusedError:
         return None
-    workspace = asyncio.run(workspace_of(Connector(remote), flags["expect_workspace"]))
+    workspace = asyncio.run(
+        workspace_of(connector_of(remote), flags["expect_workspace"])
+    )
     talk.say(workspace_line(workspace))
     return workspace.guid

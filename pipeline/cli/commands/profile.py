@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline import (
-    Connector,
     Identifier,
     ProfileReply,
     create_profile,
@@ -19,7 +18,7 @@ from pipeline import (
     update_profile,
 )
 from pipeline.cli.exit_codes import OK, PARTIAL
-from pipeline.cli.options import json_option, remote_options, talk_options
+from pipeline.cli.options import connector_of, json_option, remote_options, talk_options
 from pipeline.cli.render import show_json, workspace_line
 from pipeline.cli.talking import say
 from pipeline.config import remote_settings
@@ -28,6 +27,8 @@ from pipeline.settings import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pipeline import Connector
 
 _IDENTIFIERS: Final = {
     "email": "email",
@@ -184,7 +185,7 @@ def _connector(flags: dict[str, Any]) -> Connector:
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
     )
-    return Connector(remote)
+    return connector_of(remote)
 
 
 def _pin(flags: dict[str, Any]) -> str | None:
