@@ -8,6 +8,7 @@ Everything that can stop a run, ordered by who can repair it.
     ├── SourceError         the file has to change
     │   ├── SourceMissingError
     │   ├── SourceUnusableError
+    │   ├── SourceReadError
     │   └── SourceChangedError
     ├── RemoteError         come back later
     │   ├── UnreachableError
@@ -59,6 +60,10 @@ class SourceMissingError(SourceError):
 
 class SourceUnusableError(SourceError):
     """The file cannot be read as a whole; nothing of it was sent."""
+
+
+class SourceReadError(SourceError):
+    """The disk or the network drive of the file failed; no further row is sent."""
 
 
 class SourceChangedError(SourceError):

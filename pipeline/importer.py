@@ -31,7 +31,7 @@ from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
 from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError
-from pipeline.files import make_private_dir
+from pipeline.files import make_private_dir, make_work_dir
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_tables import Run, RunState
@@ -45,9 +45,8 @@ from pipeline.reader import open_source
 from pipeline.rebatch import rebuild
 from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import MAX_STORE_BYTES, SliceStore, fresh_scratch
-from pipeline.splitting import ByteTarget
 from pipeline.stopping import StopSignal
-from pipeline.terms import Terms, most_rejects
+from pipeline.terms import terms_of
 from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
@@ -179,8 +178,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     """
     if connector is not None:
         check_base_url(connector.remote.base_url)  # before an hour of reading
-    make_private_dir(request.work_dir)
-    (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
+    make_work_dir(request.work_dir)
     with (
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
@@ -307,7 +305,13 @@ async def _pass_2(
     """Deliver rows, or what is left of them; return the counts, and what ended it."""
     line, check = sending.line, sending.check
     latest = DeliveryReport()
-    terms = _terms(sending)
+    terms = terms_of(
+        line.request.job.delivery,
+        check.n_sendable,
+        resumed=sending.resumed,
+        stop=line.request.stop,
+        clock=sending.clock,
+    )
     n_rows = check.n_sendable
     if sending.resumed is None:
         batches = pack(encoded, line.limits, target=terms.target)
@@ -334,31 +338,6 @@ async def _pass_2(
         except PipelineError as stopped:
             return latest, stopped
     return latest, None
-
-
-def _terms(sending: _Sending) -> Terms:
-    delivery = sending.line.request.job.delivery
-    most = most_rejects(delivery.max_rejects, sending.check.n_sendable)
-    terms = Terms(
-        delivery.concurrency,
-        delivery.rate,
-        delivery.max_wait,
-        delivery.max_duration,
-        most,
-        target=ByteTarget(delivery.max_bytes),
-        stop=sending.line.request.stop,
-        clock=sending.clock,
-    )
-    resumed = sending.resumed
-    if resumed is None:
-        return terms
-    return replace(
-        terms,
-        max_rejects=max(0, most - resumed.n_rejected),
-        attempts=resumed.attempts,
-        suspects=resumed.suspects,
-        next_child_no=resumed.next_child_no,
-    )
 
 
 def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:

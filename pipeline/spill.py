@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
-from pipeline.files import make_private_dir
+from pipeline.files import make_private_dir, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Spill:
         Keep *frame*, which has a column `bucket`.
 
         Raises:
-            OSError: The disk is full or cannot be written.
+            CannotWriteError: The disk is full or cannot be written.
         """
         if frame.is_empty():
             return
@@ -105,8 +105,9 @@ class Spill:
             number = int(str(bucket))
             self._buckets.add(number)
             path = self._folder / f"{number:06d}-{self._n_flushes:06d}.ipc"
-            path.touch(mode=0o600)
-            part.write_ipc(path)
+            with writing(path):
+                path.touch(mode=0o600)
+                part.write_ipc(path)
         self._n_flushes += 1
 
 
@@ -139,15 +140,16 @@ class SliceStore:
         Keep the next slice.
 
         Raises:
-            OSError: The disk is full or cannot be written.
+            CannotWriteError: The disk is full or cannot be written.
         """
         if not self.is_complete:
             return
         make_private_dir(self._folder)
         path = self._folder / f"{len(self._paths):06d}.ipc"
-        path.touch(mode=0o600)
-        frame.write_ipc(path)
         self._paths.append(path)
+        with writing(path):
+            path.touch(mode=0o600)
+            frame.write_ipc(path)
         self._n_bytes += path.stat().st_size
         if self._n_bytes > self._max_bytes:
             self._give_up()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import DEFAULT_BATCH_BYTES
@@ -14,7 +14,9 @@ from pipeline.stopping import StopSignal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.resuming import ResumePlan
     from pipeline.retrying import Clock
+    from pipeline.settings import DeliverySettings
 
 LEAST_MAX_REJECTS: Final = 100
 MAX_REJECTED_SHARE: Final = 100  # one row of so many
@@ -64,3 +66,41 @@ def most_rejects(told: int | None, n_rows: int) -> int:
     if told is not None:
         return told
     return max(LEAST_MAX_REJECTS, n_rows // MAX_REJECTED_SHARE)
+
+
+def terms_of(
+    delivery: DeliverySettings,
+    n_rows: int,
+    *,
+    resumed: ResumePlan | None,
+    stop: StopSignal,
+    clock: Clock,
+) -> Terms:
+    """
+    Return how a run is to be delivered, or what is left of it.
+
+    Args:
+        n_rows: All rows of the run that can be sent.
+        resumed: What of it was recorded before; rows that were refused then count
+            against the bound of refusals.
+    """
+    most = most_rejects(delivery.max_rejects, n_rows)
+    terms = Terms(
+        delivery.concurrency,
+        delivery.rate,
+        delivery.max_wait,
+        delivery.max_duration,
+        most,
+        target=ByteTarget(delivery.max_bytes),
+        stop=stop,
+        clock=clock,
+    )
+    if resumed is None:
+        return terms
+    return replace(
+        terms,
+        max_rejects=max(0, most - resumed.n_rejected),
+        attempts=resumed.attempts,
+        suspects=resumed.suspects,
+        next_child_no=resumed.next_child_no,
+    )

@@ -23,7 +23,7 @@ def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_has_no_hash(tmp_path: Path) -> None:
-    with pytest.raises(SourceMissingError, match="cannot be read"):
+    with pytest.raises(SourceMissingError, match="cannot be opened"):
         sha256_of(tmp_path / "none")
 
 

@@ -28,6 +28,7 @@ EXIT_CODES: Final[dict[type[PipelineError], int]] = {
     errors.LimitError: 6,
     errors.SourceMissingError: 66,
     errors.SourceUnusableError: 65,
+    errors.SourceReadError: 74,
     errors.SourceChangedError: 81,
     errors.UnreachableError: NO_SERVICE,
     errors.PatienceEndedError: 75,

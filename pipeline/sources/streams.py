@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,6 +23,7 @@ from pipeline.errors import (
     SourceMissingError,
     SourceUnusableError,
 )
+from pipeline.files import unreadable
 from pipeline.records import Fingerprint
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class FileStream:
             before = os.fstat(handle.fileno())
             n_left = before.st_size
             n_bytes = max(self.limits.block_bytes, _LEAST_READ_BYTES)
-            while block := _read(handle, n_bytes, self.path):
+            while block := handle.read(n_bytes):
                 n_left -= len(block)
                 if n_left < 0:
                     raise _changed(self.path)
@@ -179,12 +181,14 @@ class FileStream:
             yield b"".join(parts)
 
 
-def open_regular(path: Path) -> BinaryIO:
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
     """
-    Open *path* for reading.
+    Open *path* for reading in the block.
 
     Raises:
         SourceMissingError: It is missing, forbidden, or a folder, pipe or device.
+        SourceReadError: The disk fails, also while the block reads.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -192,12 +196,10 @@ def open_regular(path: Path) -> BinaryIO:
                 f"{path} is not a regular file (it is a folder, a pipe or a device). "
                 "Write the rows to a file and pass that."
             )
-        return path.open("rb")
+        with path.open("rb") as handle:
+            yield handle
     except OSError as error:
-        raise SourceMissingError(
-            f"{path} cannot be opened ({error.strerror}). "
-            "Check the path and its permissions."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _changed(path: Path) -> SourceChangedError:
@@ -205,16 +207,6 @@ def _changed(path: Path) -> SourceChangedError:
         f"{path} changed while it was read or since it was checked. "
         "Wait until it is written completely, then start again."
     )
-
-
-def _read(handle: BinaryIO, n_bytes: int, path: Path) -> bytes:
-    try:
-        return handle.read(n_bytes)
-    except OSError as error:
-        raise SourceMissingError(
-            f"{path} could not be read to its end ({error.strerror}). "
-            "Check the disk or the network drive, then start again."
-        ) from error
 
 
 def _gunzip(raw: Iterator[bytes]) -> Iterator[_Step]:
