@@ -151,6 +151,7 @@ def run_lines(report: RunReport, seconds: float) -> list[str]:
     if counts.unknown:
         lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
     lines += [*_reason_lines(report), *_hint_lines(report), *_repair_lines(report)]
+    lines += _remedy_lines(report)
     lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
     return [*lines, *files]
 
@@ -211,6 +212,18 @@ def _hint_lines(report: RunReport) -> list[str]:
     ]
     if lines:
         lines.insert(0, "rows that could go out without one invalid cell:")
+    return lines
+
+
+def _remedy_lines(report: RunReport) -> list[str]:
+    """Return what to do about rows that did not go out."""
+    paths, lines = report.files.paths, []
+    if "rejected" in paths:
+        name = paths["rejected"].name
+        lines.append(f"to do: repair the rows of {name} and import it the same way")
+    if "unreadable" in paths:
+        name = paths["unreadable"].name
+        lines.append(f"to do: repair the lines of {name} in the source itself")
     return lines
 
 

@@ -13,9 +13,12 @@ from typing import Final
 
 import click
 
+from pipeline.logs import printable
+
 _STDERR: Final = 2
 _USUAL_WIDTH: Final = 80
 _LEAST_WIDTH: Final = 20
+_MOST_CHARS: Final = 10_000
 
 
 def keep_stderr_for_us() -> None:
@@ -40,7 +43,10 @@ def keep_stderr_for_us() -> None:
 
 
 def say(text: str = "") -> None:
-    """Write to stderr."""
+    """Write to stderr; whatever a file name or a service holds, lines stay lines."""
+    text = "\n".join(
+        printable(line, max_chars=_MOST_CHARS) for line in text.split("\n")
+    )
     width = _width()
     click.echo(text if width is None else wrapped(text, width), err=True)
 

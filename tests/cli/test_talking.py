@@ -8,10 +8,11 @@ import subprocess
 import sys
 import termios
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.talking import wrapped
+from pipeline.cli.talking import say, wrapped
 
 SENTENCE = (
     "crm-pipeline: the service does not answer; check the base URL and the network"
@@ -96,3 +97,12 @@ def test_what_native_code_writes_does_not_reach_stderr() -> None:
     assert told.startswith("ours: \u0142\na log\nTraceback")
     assert told.endswith("ValueError: even this\n")
     assert "panicked" not in told
+
+
+def test_what_a_name_holds_neither_writes_to_the_terminal_nor_makes_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("one: \x1b]0;title\x07\u202e\rcrm-pipeline: done\ntwo")
+
+    told = capsys.readouterr().err
+    assert told == "one: \\x1b]0;title\\x07\\u202e\\rcrm-pipeline: done\ntwo\n"
