@@ -150,6 +150,6 @@ def _check_that_it_holds(path: Path, holder: Holder) -> None:
 
 def _cannot(path: Path, reason: str | None) -> CannotWriteError:
     return CannotWriteError(
-        f"{path.name} cannot be locked: {reason}; nothing was sent. "
-        "Put the work folder on a local disk that you may write to"
+        f"{path} cannot be locked ({reason}); nothing was sent. "
+        "Put the work folder on a local disk that you may write to."
     )

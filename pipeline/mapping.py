@@ -75,7 +75,7 @@ def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
     _check_attribute_names(rules, job.workspace)
     _check_options(rules)
     _check_values(rules)
-    _check_identifiers(rules, job)
+    _check_identifiers(rules, job, len(columns))
     ordered = sorted(rules, key=lambda rule: _FIRST.get(rule.name, len(_FIRST)))
     return Mapping(tuple(ordered), tuple(ignored), tuple(extra))
 
@@ -114,7 +114,7 @@ def _declared(settings: MappingSettings, columns: Sequence[str]) -> list[FieldRu
     if missing:
         raise SettingsError(
             f"the mapping names {_listed(missing, 'a column', 'columns')} that the "
-            f"source does not have. It has: {', '.join(columns)}"
+            f"source does not have. Correct it; there are: {', '.join(columns)}."
         )
     return rules
 
@@ -261,7 +261,7 @@ def _check_values(rules: Iterable[FieldRule]) -> None:
         )
 
 
-def _check_identifiers(rules: Sequence[FieldRule], job: Job) -> None:
+def _check_identifiers(rules: Sequence[FieldRule], job: Job, n_columns: int) -> None:
     names = {rule.name for rule in rules}
     if not job.workspace.unique_email and "email" in names:
         target = job.workspace.email_attribute
@@ -287,8 +287,9 @@ def _check_identifiers(rules: Sequence[FieldRule], job: Job) -> None:
     if not names & identifiers:
         raise SettingsError(
             "no column is mapped to an identifier (email, phone, customId, uuid), so "
-            "no profile could be found. Name one in a mapping, or check the delimiter. "
-            f"Mapped so far: {', '.join(r.column for r in rules) or 'nothing'}"
+            "no profile could be found. Name one in a mapping, or check the delimiter "
+            f"and the first line: it must name the columns, and names {n_columns}. "
+            f"Mapped so far: {', '.join(r.column for r in rules) or 'nothing'}."
         )
 
 

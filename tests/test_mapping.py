@@ -206,7 +206,7 @@ def test_all_missing_columns_are_named_with_their_fields() -> None:
         },
     )
 
-    assert told.endswith("It has: a, z")
+    assert told.endswith("Correct it; there are: a, z.")
     refuse("names a column 'b' (for email)", ["a"], mapping={"email": "b"})
 
 
@@ -296,8 +296,8 @@ def test_forbidden_characters_in_attribute_names_are_refused(odd: str) -> None:
 def test_without_an_identifier_nothing_is_read() -> None:
     told = refuse("no column is mapped to an identifier", ["city"])
 
-    assert told.endswith("Mapped so far: city")
-    assert refuse("check the delimiter", ["a;b"]).endswith("Mapped so far: nothing")
+    assert told.endswith("and names 1. Mapped so far: city.")
+    assert refuse("check the delimiter", ["a;b"]).endswith("Mapped so far: nothing.")
     refuse("no column is mapped", ["a"], mapping={"attributes": {"email2": "a"}})
 
 

@@ -7,6 +7,7 @@ wrong delimiter makes one column out of many, silently.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANDIDATES: Final = (",", ";", "\t", "|")
+# What the first line of a file without a header may hold; it is not to be shown.
+_CELL: Final = re.compile(r"\s*(?:\S+@\S+\.\w+|\+?[0-9][0-9 ()-]{7,}[0-9])\s*")
 _NAMES: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SAMPLE_RECORDS = 200
 
@@ -104,24 +107,33 @@ def _counts(sample: bytes, delimiter: str) -> list[int]:
     return counts
 
 
-def check_columns(columns: Sequence[str], path: Path) -> None:
+def check_columns(columns: Sequence[str], place: str) -> None:
     """
     Refuse a header that does not name its columns apart.
 
+    Args:
+        place: Of the names, for a message.
+
     Raises:
-        SourceUnusableError: A name is empty, reserved, or differs from another in
-            nothing but case or outer blanks.
+        SourceUnusableError: A name is empty, reserved, a cell by its looks, or differs
+            from another in nothing but case or outer blanks.
     """
     empty = [str(n) for n, name in enumerate(columns, 1) if not name.strip()]
     if empty:
         raise SourceUnusableError(
-            f"{path}, line 1: column {', '.join(empty)} has no name. "
+            f"{place}: column {', '.join(empty)} has no name. "
             "Name every column in the header."
+        )
+    cells = [str(n) for n, name in enumerate(columns, 1) if _CELL.fullmatch(name)]
+    if cells:
+        raise SourceUnusableError(
+            f"{place}: column {', '.join(cells)} has an e-mail address or a phone "
+            "number for a name. Put a line that names the columns on top."
         )
     reserved = [name for name in columns if name in ROW_KEY]
     if reserved:
         raise SourceUnusableError(
-            f"{path}, line 1: the column name {reserved[0]!r} is reserved for this "
+            f"{place}: the column name {reserved[0]!r} is reserved for this "
             "tool. Rename the column."
         )
     taken: dict[str, str] = {}
@@ -129,7 +141,7 @@ def check_columns(columns: Sequence[str], path: Path) -> None:
         key = name.strip().casefold()
         if key in taken:
             raise SourceUnusableError(
-                f"{path}, line 1: the columns {taken[key]!r} and {name!r} cannot be "
+                f"{place}: the columns {taken[key]!r} and {name!r} cannot be "
                 "told apart. Rename or remove one."
             )
         taken[key] = name

@@ -161,7 +161,7 @@ def _columns(header: bytes, delimiter: str, path: Path) -> tuple[str, ...]:
             "The first line names the columns."
         )
     columns = tuple(cells_of(bare, delimiter))
-    check_columns(columns, path)
+    check_columns(columns, f"{path}, line 1")
     return columns
 
 

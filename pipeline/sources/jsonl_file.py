@@ -73,17 +73,23 @@ class JsonlFile:
         self.path = text.path
         self._text = text
         dtypes: dict[str, pl.DataType] = {}
-        n_lines = 0
+        n_lines = n_objects = 0
         for _, lines in self._blocks():
             n_lines += len(lines)
             for line in lines:
                 row = _row(line) if line.strip() else {}
                 if isinstance(row, dict):
+                    n_objects += 1
                     _widen(dtypes, row)
         if not n_lines:
             raise SourceUnusableError(f"{self.path} is empty. It has no line.")
         self.columns = tuple(dtypes)
-        check_columns(self.columns, self.path)
+        if not n_objects:
+            raise SourceUnusableError(
+                f"{self.path}: none of its {n_lines} lines is a JSON object. "
+                "Write one object a line, or declare its --format."
+            )
+        check_columns(self.columns, str(self.path))
         self.dtypes = dtypes
 
     @property

@@ -46,7 +46,7 @@ class ParquetFile:
         self._footer = read_footer(path)
         _refuse_bomb(self._footer, path, limits)
         self.columns = self._footer.columns
-        check_columns(self.columns, path)
+        check_columns(self.columns, str(path))
         self.dtypes = self._dtypes()
         self._state = _state(path)
 
