@@ -1,17 +1,17 @@
 """Every class of damage: its exit code, its row codes, a sentence, and no traceback."""
 
-import base64
 import csv
-import subprocess
-import sys
-import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sandbox
 from shell import Shell
+from torture.bad_files import BadFile, run_case
+from torture.bad_list import CASES
 
 ROOT = Path(__file__).parents[2]
 BROKEN = ROOT / "sample_data" / "small_broken"
@@ -29,6 +29,18 @@ def expectations() -> dict[str, tuple[int, dict[int, tuple[str, str]]]]:
 
 
 EXPECTED = expectations()
+
+
+def marked(cases: Iterable[BadFile]) -> list[object]:
+    slow = [pytest.mark.slow]
+    return [pytest.param(case, marks=slow * case.is_slow) for case in cases]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[RunningSandbox]:
+    """A sandbox on a socket, for cases that need a process of their own."""
+    with running_sandbox(SandboxOptions(settle_s=0.0)) as running:
+        yield running
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -64,29 +76,21 @@ def test_every_broken_file_is_expected() -> None:
     assert {path.name for path in BROKEN.iterdir()} == set(EXPECTED)
 
 
-# One row, and a footer that says otherwise: polars 2.1 panics over it.
-PANIC = (
-    "eNp9kc9qwkAQxiepFQ8WcnCCgRyCYFAqVrdKkoLQtYqVShuFVnprNEkVYiLG+qdP0yfooU/Y3cVDT/1g"
-    "Z5j5fTMLuy6dNDGDJSyNUEYAuGDHuw0O3modBfV5skJABZUaowpmMQsgM4cswRnmtTZkFa14Hqy8ZYSg"
-    "ymqsxmbPzIGmqz0kKnOirNXuM5sk2aIMmC/DyV6Gkc6wKmu6pps/kv7fOvVbwgKwUjZzalwAtr+Yp5PJ"
-    "0/QmnS+Yv/glXXGRFmXq82DvWH0Yn2rReqA0pXcij+mly/h+z/tDSt//+kSwOD8KLuCACvRM+XB3SLsi"
-    "9/k+JuGj1P1kQ3ZfIH714GX7Oo1SSjsdKD66SeRtUqOyPm4XSVw1dsEmXSaxQerNesOozD6WkW9YodMg"
-    "M/86DH1ihaFN/GaLWLbXcDzitMOQhJYX+A6pajp/wDcJwGWf+AsvRmW8"
-)
+@pytest.mark.parametrize("case", marked(CASES), ids=lambda case: case.title)
+def test_a_bad_file_or_place_is_one_sentence_and_a_number(
+    case: BadFile, tmp_path: Path, processes: RunningSandbox
+) -> None:
+    if not case.is_makeable:
+        pytest.skip("this machine cannot make it")
+
+    result = run_case(case, tmp_path, processes)
+
+    assert result.faults == (), result.ended.err
 
 
-def test_a_parquet_file_that_makes_polars_panic_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "p.parquet").write_bytes(zlib.decompress(base64.b64decode(PANIC)))
+def test_every_class_has_three_cases_that_differ() -> None:
+    made = Counter(case.kind for case in CASES)
 
-    run = subprocess.run(
-        [sys.executable, "-m", "pipeline", "check", "p.parquet"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    *before, last = run.stderr.splitlines()
-    assert run.returncode == 65
-    assert before == ["work folder: .crm-pipeline", "mapping:", "  email -> email"]
-    assert "damaged Parquet file" in last
+    assert set(made) == {f"I{n}" for n in range(1, 28)}
+    assert min(made.values()) >= 3
+    assert len({case.title for case in CASES}) == len(CASES)
