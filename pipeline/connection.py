@@ -133,7 +133,7 @@ async def patiently(
 
     verdict = await persist(attempt, clock=clock, is_over=is_over)
     if verdict.step is not Step.DONE:
-        raise fatal(verdict, what, tries.n, heard=client.was_heard)
+        raise fatal(verdict, what, tries.n, heard=client.was_heard, of_rows=False)
     return replies[-1]
 
 
@@ -145,8 +145,8 @@ def _workspace_of(reply: Reply, host: str) -> Workspace:
         )
     except (ValueError, KeyError, TypeError):
         raise ContractError(
-            f"{host} answered {reply.status} without naming a workspace; is this the "
-            "API's address?"
+            f"{host} answered {reply.status} without naming a workspace; nothing was "
+            "sent; check the base URL."
         ) from None
 
 

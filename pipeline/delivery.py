@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.endings import fatal, gravest
+from pipeline.endings import fatal, gravest, in_words
 from pipeline.errors import LimitError, PatienceEndedError, PipelineError
 from pipeline.feed import Feed
 from pipeline.pacing import FIRST_CONTACT, Pacer, Patience
@@ -306,7 +306,7 @@ class Delivery:
         batch, n = case.batch, case.tries.n
         is_again = verdict.step is Step.AGAIN
         if is_again and (is_of_the_batch(verdict) or case.n_tested):
-            self._leave(case, verdict.code)
+            self._leave(case, in_words(verdict.code))
             return
         self._count(case, BatchState.PENDING, batch.n_rows)
         if verdict.step is not Step.LEAVE:
@@ -338,7 +338,7 @@ def _with_counts(error: BaseException, report: DeliveryReport) -> BaseException:
     if not isinstance(error, PipelineError):
         return error
     told = type(error)(
-        f"{error} So far {report.rows_accepted} rows accepted, "
+        f"{str(error).rstrip('.')}. So far {report.rows_accepted} rows accepted, "
         f"{report.rows_rejected} rejected, {report.rows_pending} taken and pending."
     )
     told.__cause__ = error.__cause__

@@ -46,15 +46,16 @@ _GRAVITY: Final = (
 )
 
 _CERTIFICATE: Final = (
-    "the certificate of the service cannot be trusted; nothing was sent; name the "
-    "right authority with --ca-bundle, or find out who answers there."
+    "the certificate of the service cannot be trusted; {left}name the right authority "
+    "with --ca-bundle, or find out who answers there."
 )
 _PROXY: Final = (
-    "the proxy of the environment refuses; nothing was sent; correct the proxy "
-    "variables or leave --env-proxy away."
+    "the proxy of the environment refuses; {left}correct the proxy variables or leave "
+    "--env-proxy away."
 )
 _NOT_FOUND: Final = 404
 _LOGIN: Final = "LOGIN_"
+_STATUS: Final = "HTTP_"
 # The codes of `faults`, in words; another code is told as it is.
 _IN_WORDS: Final = {
     "CONNECT_ERROR": "no connection can be made",
@@ -68,6 +69,7 @@ _IN_WORDS: Final = {
     "DISCONNECTED": "the connection was closed before an answer",
     "DEADLINE": "no whole answer came in time",
     "TLS_ERROR": "no encrypted connection could be agreed on",
+    "BODY_TORN": "the answer broke off",
 }
 
 
@@ -95,7 +97,9 @@ def _rank(error: BaseException) -> int:
     )
 
 
-def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:
+def fatal(
+    verdict: Verdict, what: str, n: int, *, heard: bool, of_rows: bool = True
+) -> PipelineError:
     """
     Return the error that a verdict ends a run with, once it is not to be repeated.
 
@@ -104,55 +108,65 @@ def fatal(verdict: Verdict, what: str, n: int, *, heard: bool) -> PipelineError:
         what: The batch or call, without any value of a row.
         n: Attempts made.
         heard: Whether the service ever answered anything.
+        of_rows: Whether rows are left pending by it, as by a batch.
     """
+    left = "its rows are pending; " if of_rows else ""
     if verdict.step is Step.AGAIN:
-        return _out_of_patience(verdict, what, n, heard=heard)
+        return _out_of_patience(verdict, what, n, heard=heard, left=left)
+    if not heard:
+        left = "nothing was sent; "
+    said = in_words(verdict.code)
     if verdict.step is Step.AUTH:
         return TokenRefusedError(
-            f"{what} was refused ({verdict.code}); check the key and its permissions."
+            f"{what} was refused ({said}); {left}check the key and its permissions."
         )
     if verdict.code.endswith("CERTIFICATE"):  # of the login, too
-        return ContractError(_CERTIFICATE)
+        return ContractError(_CERTIFICATE.format(left=left))
     if verdict.code.endswith("PROXY_ERROR"):
-        return SettingsError(_PROXY)
+        return SettingsError(_PROXY.format(left=left))
     if verdict.status == _NOT_FOUND:
         return SettingsError(
-            f"{what} was answered with {verdict.code}: there is no such address; "
-            "check the base URL. Its rows are pending."
+            f"{what} was answered with {said}: there is no such address; {left}"
+            "check the base URL."
         )
     return ContractError(
-        f"{what} was answered with {verdict.code}, which the contract does not know; "
-        "its rows are pending; check the base URL and what stands on the way."
+        f"{what} was answered with {said}, which the contract does not know; {left}"
+        "check the base URL and proxies on the way."
     )
 
 
 def _out_of_patience(
-    verdict: Verdict, what: str, n: int, *, heard: bool
+    verdict: Verdict, what: str, n: int, *, heard: bool, left: str
 ) -> PipelineError:
     if verdict.code == "NOT_HTTP":
         return ContractError(
-            f"{what} was answered {n} times with bytes that are not HTTP; its rows are "
-            "pending; check the base URL and what stands on the way."
+            f"{what} was answered {n} times with bytes that are not HTTP; {left}"
+            "check the base URL and proxies on the way."
         )
+    said = in_words(verdict.code)
     if verdict.status == PARTLY:
         return ContractError(
-            f"{what} was partly refused ({verdict.code}), and the answer does not say "
-            "which rows; they are pending; repeating them does no harm."
+            f"{what} was partly refused ({said}), and the answer does not say which "
+            f"rows; {left}repeating them does no harm."
         )
     times = f"{n} attempt" if n == 1 else f"{n} attempts"
     if not heard and verdict.state is BatchState.PENDING:
         return UnreachableError(
-            f"the service does not answer: {_in_words(verdict.code)}, in {times}; "
-            "check the base URL and the network; nothing was sent."
+            f"the service does not answer: {said}, in {times}; check the base URL and "
+            "the network; nothing was sent."
         )
-    asked_s = verdict.retry_after_s
+    # Behind a failed login stands a pause of our own, not a wish of the service.
+    asked_s = None if verdict.code.startswith(_LOGIN) else verdict.retry_after_s
     wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
     return PatienceEndedError(
-        f"{what} got no lasting answer in {times}: {_in_words(verdict.code)}{wait}; "
-        "its rows are pending; run the same command later."
+        f"{what} got no lasting answer in {times}: {said}{wait}; {left}"
+        "run the same command later."
     )
 
 
-def _in_words(code: str) -> str:
-    words = _IN_WORDS.get(code.removeprefix(_LOGIN), code)
+def in_words(code: str) -> str:
+    """Return the code of a verdict as an operator would say it."""
+    plain = code.removeprefix(_LOGIN)
+    number = plain.removeprefix(_STATUS)
+    words = f"status {number}" if number != plain else _IN_WORDS.get(plain, plain)
     return f"{words} (at the login)" if code.startswith(_LOGIN) else words

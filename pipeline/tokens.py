@@ -76,6 +76,7 @@ class Keyring:
         self._login_at = -math.inf
         self._shut_until = -math.inf
         self._n_failed = 0
+        self._failure = ""
         for secret in (credentials.token, credentials.api_key):
             if secret and not _VISIBLE.fullmatch(secret.reveal()):
                 raise SettingsError(
@@ -120,7 +121,8 @@ class Keyring:
         if now_s < self._shut_until:
             if token is not None and token is not refused:
                 return token
-            raise NoReplyError(Fault.UNSENT, "LOGIN_PAUSED", self._shut_until - now_s)
+            wait_s = self._shut_until - now_s
+            raise NoReplyError(Fault.UNSENT, f"LOGIN_{self._failure}", wait_s)
         return None
 
     def can_replace(self, token: Token, before: int) -> bool:
@@ -184,6 +186,7 @@ class Keyring:
         pause_s = min(LONGEST_PAUSE_S, LOGIN_PAUSE_S * 2.0 ** min(self._n_failed, 10))
         pause_s = max(pause_s, error.retry_after_s or 0.0)
         self._n_failed += 1
+        self._failure = error.code
         self._shut_until = now_s + pause_s
         token = self._token
         if token is not None and token is not refused and now_s < token.expires_at:

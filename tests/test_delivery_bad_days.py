@@ -272,7 +272,7 @@ def test_a_batch_in_conflict_is_left_and_the_others_go_on() -> None:
     done = day(batches_of(9), lambda rows, _: 423 if 11 in rows else 202)
 
     assert isinstance(done.error, PatienceEndedError)
-    assert "HTTP_423" in str(done.error)
+    assert "status 423" in str(done.error)
     assert done.rows(PENDING) == list(range(11, 21))
     assert len(done.rows(ACCEPTED)) == 80
     assert sum(11 in rows for _, rows in done.requests) == 3

@@ -45,7 +45,7 @@ PENDING, UNKNOWN = BatchState.PENDING, BatchState.UNKNOWN
             SettingsError,
             "proxy",
         ),
-        (Verdict(Step.STOP, UNKNOWN, "HTTP_207"), True, ContractError, "HTTP_207"),
+        (Verdict(Step.STOP, UNKNOWN, "HTTP_207"), True, ContractError, "status 207"),
     ],
 )
 def test_what_ends_a_run(
@@ -87,3 +87,22 @@ def test_a_run_goes_on_with_pending_rows_unless_its_ground_is_gone(
 def test_rows_that_are_pending_without_a_reason_can_be_gone_on_with() -> None:
     assert is_resumable(1, None)
     assert not is_resumable(0, None)
+
+
+@pytest.mark.parametrize("code", ["CERTIFICATE", "PROXY_ERROR"])
+def test_in_the_middle_of_a_run_nobody_says_that_nothing_was_sent(code: str) -> None:
+    verdict = Verdict(Step.STOP, PENDING, code)
+
+    told = str(fatal(verdict, "batch 7 (3 rows, 90 bytes)", 1, heard=True))
+
+    assert "nothing was sent" not in told
+    assert "its rows are pending" in told
+
+
+def test_a_pause_of_ours_is_no_wish_of_the_service_and_a_call_has_no_rows() -> None:
+    verdict = Verdict(Step.AGAIN, PENDING, "LOGIN_HTTP_503", retry_after_s=2.0)
+
+    told = str(fatal(verdict, "the question", 8, heard=True, of_rows=False))
+
+    assert "status 503 (at the login); run the same command later" in told
+    assert "rows" not in told

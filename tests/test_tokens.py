@@ -115,7 +115,7 @@ def test_a_failed_login_is_not_repeated_before_its_pause_is_over() -> None:
         assert caught.value.code == "LOGIN_HTTP_503"
         pause_s = caught.value.retry_after_s
         assert pause_s is not None
-        with pytest.raises(NoReplyError, match="LOGIN_PAUSED"):
+        with pytest.raises(NoReplyError, match="LOGIN_HTTP_503"):
             keyring.usable(now_s + pause_s - 0.5)
         now_s += pause_s
         assert keyring.usable(now_s) is None

@@ -79,7 +79,7 @@ def read_page(body: bytes) -> Page:
     if not isinstance(profiles, list) or not all(map(_has_id, profiles)):
         raise ContractError(
             "the list was answered in a form that the contract does not know: neither "
-            "`customers` nor an array of profiles with an id"
+            "`customers` nor an array of profiles with an id; check the base URL"
         )
     return Page(profiles, n_all if isinstance(n_all, int) else None)
 
