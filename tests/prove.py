@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 from typing import Final
 
-from torture import bad_list, journal_cost
+from torture import bad_list, faults, journal_cost
 from torture.proof import Chapter, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
+    "faults": faults.prove,
 }
 PAGE: Final = Path(__file__).parents[1] / "docs" / "proof.md"
 HEAD: Final = """\
