@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from torture import bad_list, faults, journal_cost
+from torture import bad_list, canaries, faults, journal_cost
 from torture.proof import Chapter, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
+    "canaries": canaries.prove,
 }
 PAGE: Final = Path(__file__).parents[1] / "docs" / "proof.md"
 HEAD: Final = """\
