@@ -339,7 +339,7 @@ def _with_counts(error: BaseException, report: DeliveryReport) -> BaseException:
         return error
     told = type(error)(
         f"{str(error).rstrip('.')}. So far {report.rows_accepted} rows accepted, "
-        f"{report.rows_rejected} rejected, {report.rows_pending} taken and pending."
+        f"{report.rows_rejected} rejected."
     )
     told.__cause__ = error.__cause__
     return told

@@ -20,6 +20,7 @@ from pipeline.errors import (
     SettingsError,
     SourceChangedError,
     SourceError,
+    SourceReadError,
     StateError,
     StoppedError,
     TokenRefusedError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _GRAVITY: Final = (
     StoppedError,
     InvariantError,
-    StateError,
+    (StateError, SourceReadError),
     ContractError,
     AccessError,
     SettingsError,

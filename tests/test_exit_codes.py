@@ -37,6 +37,7 @@ DOCUMENTED = {
     "LimitError": 6,
     "SourceMissingError": 66,
     "SourceUnusableError": 65,
+    "SourceReadError": 74,
     "SourceChangedError": 81,
     "UnreachableError": 69,
     "PatienceEndedError": 75,

@@ -54,11 +54,12 @@ def test_a_run_is_shown_in_words(shell: Shell, stopped: dict[str, Any]) -> None:
     assert f"{rows['pending']} pending" in shown["rows"]
     n_sent = stopped["requests"]["sent"]
     assert shown["requests"].startswith(f"{n_sent} by its last process; answers: ")
-    assert shown["attempts"].startswith(f"{n_sent} (")
+    # An attempt is recorded before its bytes leave, and a limit may come between.
+    assert int(shown["attempts"].split()[0]) >= n_sent
     assert "polars" in shown["versions"]
     assert shlex.split(shown["resumable"]) == [
         *("crm-pipeline", "resume", run_id),
-        *("--work-dir", ".crm-pipeline"),
+        *("--work-dir", f"{shell.folder}/.crm-pipeline"),
     ]
     files = {line.split()[0] for line in ended.out.splitlines() if line[:2] == "  "}
     assert files >= {"outcomes.parquet", "rejected.csv", "summary.json"}
@@ -93,7 +94,7 @@ def test_a_run_that_was_cut_off_is_shown_by_its_journal_alone(shell: Shell) -> N
     assert "none, it has not ended" in shown.out
     assert "1970-01-01 00:00:00Z, begun 2 times" in shown.out
     assert "0 accepted, 0 rejected, 0 in batches without proof" in shown.out
-    assert "crm-pipeline resume cut --work-dir 'w w'" in shown.out
+    assert f"crm-pipeline resume cut --work-dir '{shell.folder}/w w'" in shown.out
     assert "no files in" in shown.out
     assert "\x1b" not in listed.out + shown.out
 

@@ -44,7 +44,7 @@ _JARGON: Final = re.compile(
     r"Traceback|\b\w+(?:Error|Exception)\b|httpx|@example|\bNone\b"
 )
 # A run that leaves rows pending says so, and how to go on.
-_PENDING: Final = ("rows are pending", "the same command")
+_PENDING: Final = ("rows are pending", "To send them: crm-pipeline resume")
 Step = httpx.Response | BaseException | None
 Answer = Callable[[httpx.Request], Step]
 
@@ -281,7 +281,7 @@ def refusing() -> Iterator[NetFault]:
         answer=on(BATCH_PATH, status(413)), most_requests=150,
     )  # fmt: skip
     yield NetFault(
-        "R18", "500 for one row", 3, ("QUARANTINED", "sent again"), N_ROWS - 1, 1,
+        "R18", "500 for one row", 3, ("QUARANTINED", "retry: true"), N_ROWS - 1, 1,
         weather='poison="C17"', most_requests=300,
     )  # fmt: skip
 
