@@ -205,6 +205,8 @@ ROW_CODES: Final = {
     "PHONE": "Not a phone number that the API accepts.",
     "PHONE_REGION": "A national phone number, and no region is declared.",
     "CUSTOM_ID": "A customId with a character that the API forbids.",
+    "E_NOTATION": "A customId in scientific notation: its last digits are lost.",
+    "NULL_WORD": "A customId that is a word for nothing, such as NULL or #N/A.",
     "UUID": "Not a UUID.",
     "CLIENT_ID": "Not a clientId: a positive whole number.",
     "DATE": "Not a date in the declared format, or a birth before 1900-01-02.",

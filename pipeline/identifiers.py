@@ -33,12 +33,14 @@ from pipeline.identifiers_repair import (
     unpad_cells,
     unsettled_rows,
 )
+from pipeline.lint_signs import E_NOTATION, NULL_WORDS
 
 Judge = Callable[[str], Answer]
 
 _CACHE_ENTRIES: Final = 200_000  # some 50 MB, if a file is that bad
 _UUID_ANY_CASE: Final = f"(?i){UUID_PATTERN}"
 _CLIENT_ID: Final = "^[1-9][0-9]{0,18}$"
+_E_NOTATION: Final = f"^{E_NOTATION}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +103,25 @@ class IdentifierChecks:
 
     @staticmethod
     def custom_ids(cells: pl.Series) -> Checked:
-        """Remove outer white space; `CUSTOM_ID` for what the API forbids inside."""
+        """
+        Remove outer white space; `CUSTOM_ID` for what the API forbids inside.
+
+        A number that lost its digits, or a word for nothing, would make one profile of
+        many people: `E_NOTATION`, `NULL_WORD`.
+        """
         values = cells.str.strip_chars()
-        return _refuse(
+        checked = _refuse(
             cells=values,
             valid=~values.str.contains(FORBIDDEN_IN_IDENTIFIERS),
             code="CUSTOM_ID",
         )
+        for code, is_no_id in (
+            ("E_NOTATION", values.str.contains(_E_NOTATION)),
+            ("NULL_WORD", values.is_in(NULL_WORDS)),
+        ):
+            if is_no_id.any():
+                checked = _without(checked, is_no_id, code)
+        return checked
 
     @staticmethod
     def uuids(cells: pl.Series) -> Checked:
@@ -196,4 +210,14 @@ def _refuse(*, cells: pl.Series, valid: pl.Series, code: str) -> Checked:
     return Checked(
         values=only_where(cells, given & valid),
         codes=fill_rows(nothing(len(cells)), refused, codes),
+    )
+
+
+def _without(checked: Checked, refused: pl.Series, code: str) -> Checked:
+    """Refuse some more cells, with another *code*."""
+    rows = refused.arg_true()
+    codes = pl.repeat(code, len(rows), dtype=pl.String, eager=True)
+    return Checked(
+        values=only_where(checked.values, ~refused),
+        codes=fill_rows(checked.codes, rows, codes),
     )

@@ -64,8 +64,9 @@ def _date_patterns(year: str) -> dict[Sign, str]:
     }
 
 
+E_NOTATION: Final = r"[+-]?[0-9]{1,3}(?:[.,][0-9]+)?[eE]\+[0-9]{1,3}"
 _NUMBER_PATTERNS: Final[dict[Sign, str]] = {
-    Sign.E_NOTATION: r"[+-]?[0-9]{1,3}(?:[.,][0-9]+)?[eE]\+[0-9]{1,3}",
+    Sign.E_NOTATION: E_NOTATION,
     Sign.LONG: "[0-9]{16,40}",
     Sign.ROUNDED: "[1-9][0-9]{14}0{1,25}",
     Sign.ROUNDER: "[1-9][0-9]{13}0{2,26}",

@@ -457,6 +457,13 @@ BIGGEST = str(2**63 - 1)
         ("C\u00ad1", (None, "CUSTOM_ID")),
         ("\U0001f600", (None, "CUSTOM_ID")),
         ("C\x00", (None, "CUSTOM_ID")),
+        (" 4.86E+10", (None, "E_NOTATION")),
+        ("4,8e+010 ", (None, "E_NOTATION")),
+        ("1e5", ("1e5", None)),
+        ("4.86E+10B", ("4.86E+10B", None)),
+        (" #N/A", (None, "NULL_WORD")),
+        ("NULL", (None, "NULL_WORD")),
+        ("Null", ("Null", None)),
     ],
 )
 def test_a_custom_id_loses_outer_white_space_only(
