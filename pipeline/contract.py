@@ -224,6 +224,22 @@ ROW_CODES: Final = {
     "PHONE_SHARED": "A phone-only row; its phone also stands on a row with more.",
 }
 
+# -- what a file may have gone through before, the most serious first ----------------
+
+LINT_CODES: Final = {
+    "E_NOTATION": "Long numbers in scientific notation: digits are gone.",
+    "ROUNDED_15": "Long numbers with nothing but zeros after the 15th digit.",
+    "LEADING_ZEROS_LOST": "Codes of one length, but none begins with a zero.",
+    "FLOAT_ID": "Identifiers or codes written as numbers with a fraction.",
+    "NULL_WORD": "Words that stand for nothing, such as NULL, #N/A or nan.",
+    "MOJIBAKE": "Text that was read in a wrong encoding.",
+    "SERIAL_DATE": "Day numbers of a spreadsheet where dates belong.",
+    "DAY_MONTH": "Dates whose day and month can be, or were, taken for each other.",
+    "DECIMAL_COMMA": "Numbers with a decimal comma, and none is declared.",
+    "BOM": "A byte order mark inside the text.",
+    "INVISIBLE": "Characters that nobody sees.",
+}
+
 
 def fold_header(header: str) -> str:
     """Return *header* in lower case without blank, underscore and hyphen."""

@@ -3,7 +3,8 @@ What a file went through before it came here, judged from what was seen in its c
 
 A finding changes nothing and blocks no row; it says which column looks damaged, by
 what, and what to do. One kind stops a run: a column of identifiers whose digits are
-gone, since rows of different people would become one.
+gone, since rows of different people would become one. Where only a few cells of it
+show that by themselves, their rows are blocked one by one (`transform`).
 
 Beyond proof: codes that were counted up from 1 and padded (00001, 00002, …) look like
 plain numbers once the zeros are gone; dates that were swapped and then all written in
@@ -18,34 +19,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
 from pipeline.contract import IDENTIFIERS, FieldKind
-from pipeline.identity import unpacked_row
+from pipeline.findings import Finding
 from pipeline.lint_signs import BOM, Role, Sign
 from pipeline.lint_zeros import n_without_zeros
-from pipeline.records import BLOCKED_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.lint_evidence import ColumnEvidence, Evidence
 
-LINT_CODES: Final = {
-    "LEADING_ZEROS_LOST": "Codes of one length, but none begins with a zero.",
-    "E_NOTATION": "Long numbers in scientific notation: digits are gone.",
-    "ROUNDED_15": "Long numbers with nothing but zeros after the 15th digit.",
-    "FLOAT_ID": "Identifiers or codes written as numbers with a fraction.",
-    "SERIAL_DATE": "Day numbers of a spreadsheet where dates belong.",
-    "DAY_MONTH": "Dates whose day and month can be, or were, taken for each other.",
-    "DECIMAL_COMMA": "Numbers with a decimal comma, and none is declared.",
-    "MOJIBAKE": "Text that was read in a wrong encoding.",
-    "INVISIBLE": "Characters that nobody sees.",
-    "BOM": "A byte order mark inside the text.",
-    "NULL_WORD": "Words that stand for nothing, such as NULL, #N/A or nan.",
-}
-
-# Fewer cells are told and stop nothing, unless they are a hundredth of the column.
+# Fewer cells, or a smaller share of the column, are told and stop nothing.
 _FATAL_CELLS: Final = 3
 _FATAL_SHARE: Final = 0.01
 # Of 16 random digits, the last one is a zero in every tenth number.
@@ -63,31 +47,6 @@ _DATE_WORDS: Final = re.compile(
     r"|(birth|purchase|order|signup|start|end|due|expiry)_?date|[a-z]Date$|_at$|_on$"
     r"|geburt|urodz|nascita|naissance|дата|日期"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    Something about one column that a person should know.
-
-    Attributes:
-        column: As the source calls it.
-        field: That it is mapped to; None of a column that is not mapped.
-        code: One of `LINT_CODES`.
-        n_cells: That show it.
-        rows: The first of these, packed as `identity.packed_row` does; none where the
-            name of the column itself is meant.
-        message: What was seen and what to do; never a value.
-        is_fatal: Whether the run must not go on.
-    """
-
-    column: str
-    field: str | None
-    code: str
-    n_cells: int
-    rows: tuple[int, ...]
-    message: str
-    is_fatal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,29 +94,6 @@ def judge_header(columns: Sequence[str]) -> tuple[Finding, ...]:
     )
 
 
-def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
-    """
-    Return findings as rows of `findings.csv`.
-
-    Frame:
-        out  `BLOCKED_SCHEMA`; one row for each example row of a finding, and one with
-             row_no 0 where it has none
-    """
-    lines = [
-        (row, finding.field or finding.column, finding.code, finding.message)
-        for finding in findings
-        for row in finding.rows or (0,)
-    ]
-    shape = {
-        "row": pl.UInt64,
-        "field": pl.String,
-        "code": pl.String,
-        "message": pl.String,
-    }
-    frame = pl.DataFrame(lines, schema=shape, orient="row")
-    return frame.with_columns(*unpacked_row()).select(list(BLOCKED_SCHEMA))
-
-
 def _judged(seen: ColumnEvidence, role: Role) -> Iterator[tuple[str, _Told]]:
     for code, judge_of in _JUDGES.items():
         told = judge_of(seen, role)
@@ -173,8 +109,11 @@ def _share(n_cells: int, n_all: int) -> float:
     return n_cells / n_all if n_all else 0.0
 
 
-def _is_mass(n_cells: int, seen: ColumnEvidence) -> bool:
-    return n_cells > 0 and _share(n_cells, seen.n_given) >= _FATAL_SHARE
+def _is_fatal(n_cells: int, seen: ColumnEvidence, role: Role) -> bool:
+    """Judge lost identifiers that the transform refuses one by one."""
+    if role.field not in IDENTIFIERS or role.options.on_invalid == "omit":
+        return False
+    return n_cells >= _FATAL_CELLS and _share(n_cells, seen.n_given) >= _FATAL_SHARE
 
 
 # -- identifiers and codes -----------------------------------------------------------
@@ -193,8 +132,8 @@ def _leading_zeros(seen: ColumnEvidence, role: Role) -> _Told | None:
     return _Told(
         n_cells,
         rows,
-        "are shorter than the others, and no cell begins with a zero: a spreadsheet "
-        "drops leading zeros. Format the column as text there and export again.",
+        "shorter than the others, and no cell begins with a zero: a spreadsheet drops "
+        "leading zeros. Format the column as text there and export again.",
     )
 
 
@@ -202,16 +141,11 @@ def _e_notation(seen: ColumnEvidence, role: Role) -> _Told | None:
     n_cells = seen.count(Sign.E_NOTATION)
     if not n_cells:
         return None
-    is_fatal = role.field in IDENTIFIERS and _is_mass(n_cells, seen)
-    if role.kind is FieldKind.CUSTOM_ID:  # nothing else would stop such a row
-        is_fatal |= n_cells >= _FATAL_CELLS
-    elif role.options.on_invalid == "omit":  # declared: the cell is left out
-        is_fatal = False
     return _Told(
         n_cells,
         seen.rows(Sign.E_NOTATION),
-        f"are in scientific notation; their last digits are lost. {_AGAIN}.",
-        is_fatal,
+        f"in scientific notation; the last digits are lost. {_AGAIN}.",
+        _is_fatal(n_cells, seen, role),
     )
 
 
@@ -221,9 +155,9 @@ def _rounded(seen: ColumnEvidence, role: Role) -> _Told | None:
         return _Told(
             n_lost,
             seen.rows(Sign.FLOAT_LOST),
-            "are floating numbers too large to be exact; digits are lost. Write the "
+            "with floating numbers too large to be exact; digits are lost. Write the "
             "column as text or whole numbers in the source.",
-            is_fatal=_is_mass(n_lost, seen),
+            is_fatal=_is_fatal(n_lost, seen, role),
         )
     n_rounded = seen.count(Sign.ROUNDED)
     is_usual = _share(n_rounded, seen.count(Sign.LONG)) < _ROUNDED_SHARE
@@ -234,9 +168,10 @@ def _rounded(seen: ColumnEvidence, role: Role) -> _Told | None:
     return _Told(
         n_rounded,
         seen.rows(Sign.ROUNDED),
-        "have nothing but zeros after the 15th digit, where a spreadsheet stops "
-        f"counting; their last digits are lost. {_AGAIN}.",
-        is_fatal=role.field in IDENTIFIERS and _is_mass(n_rounded, seen),
+        "with nothing but zeros after the 15th digit, where a spreadsheet stops "
+        f"counting; the last digits are lost. {_AGAIN}.",
+        # No single cell proves it, so nothing else would stop the rows.
+        is_fatal=role.field in IDENTIFIERS,
     )
 
 
@@ -247,7 +182,7 @@ def _float_id(seen: ColumnEvidence, _role: Role) -> _Told | None:
     return _Told(
         n_cells,
         seen.rows(Sign.FLOAT),
-        "are whole numbers with a fraction of zeros, as a program writes a column "
+        "with a fraction of zeros behind a whole number, as a program writes a column "
         "with gaps. Write it as text or whole numbers in the source.",
     )
 
@@ -276,7 +211,7 @@ def _serial_date(seen: ColumnEvidence, role: Role) -> _Told | None:
     return _Told(
         n_cells,
         seen.rows(Sign.SERIAL),
-        "are day numbers of a spreadsheet, not dates. Format the column there as "
+        "with the day number of a spreadsheet, not a date. Format the column there as "
         "yyyy-mm-dd and export again.",
     )
 
@@ -289,7 +224,7 @@ def _day_month(seen: ColumnEvidence, role: Role) -> _Told | None:
     n_cells = seen.count(*_SLASHED)
     if days and months:
         text = (
-            "are dates, some with the day first and some with the month first; those "
+            "with dates, some with the day first and some with the month first; those "
             "up to the 12th cannot be told apart. Export them as yyyy-mm-dd from the "
             "system that made them."
         )
@@ -297,19 +232,19 @@ def _day_month(seen: ColumnEvidence, role: Role) -> _Told | None:
         return _Told(
             seen.count(Sign.ISO_EARLY, Sign.ISO_FIRST),
             seen.rows(Sign.ISO_EARLY),
-            "are dates, and no day is later than the 12th: a spreadsheet took the day "
+            "with dates, and no day is later than the 12th: a spreadsheet took the day "
             "for the month where it could. Export them as yyyy-mm-dd from the system "
             "that made them.",
         )
     elif _is_date(role) and days + months:
         order = "%d/%m/%Y" if days else "%m/%d/%Y"
         text = (
-            "are dates that are not written as yyyy-mm-dd. Declare their order and "
+            "with dates that are not written as yyyy-mm-dd. Declare their order and "
             f'separators, such as `format: "{order}"`, which these fit.'
         )
     elif n_cells >= (1 if _is_date(role) else _MIN_DATES) and not days + months:
         text = (
-            "are dates, and none tells whether the day or the month comes first. Ask "
+            "with dates, and none tells whether the day or the month comes first. Ask "
             'where the file comes from, and declare `format: "%d/%m/%Y"` or '
             '`"%m/%d/%Y"`.'
         )
@@ -340,7 +275,7 @@ def _decimal_comma(seen: ColumnEvidence, role: Role) -> _Told | None:
     return _Told(
         n_cells,
         seen.rows(Sign.COMMA),
-        'are numbers with a decimal comma. Declare `type: number` and `decimal: ","`.',
+        'with a decimal comma. Declare `type: number` and `decimal: ","`.',
     )
 
 
@@ -365,21 +300,22 @@ _JUDGES: Final[dict[str, Callable[[ColumnEvidence, Role], _Told | None]]] = {
     "DECIMAL_COMMA": _decimal_comma,
     "MOJIBAKE": _of_sign(
         Sign.MOJIBAKE,
-        "hold text that was read in a wrong encoding on its way. Export the file as "
+        "with text that was read in a wrong encoding on its way. Export the file as "
         "UTF-8, or declare its `encoding`.",
     ),
     "INVISIBLE": _of_sign(
         Sign.INVISIBLE,
-        "hold characters that nobody sees, such as zero-width spaces. They are sent as "
-        "they are; remove them in the source if they are not meant.",
+        "with characters that nobody sees, such as zero-width spaces. Remove them in "
+        "the source if they are not meant; nothing here does.",
     ),
     "BOM": _of_sign(
         Sign.BOM,
-        "begin with a byte order mark, as where files were joined. Remove it there.",
+        "with a byte order mark at the start, as where files were joined. Remove it "
+        "there.",
     ),
     "NULL_WORD": _of_sign(
         Sign.NULL_WORD,
-        "hold a word that stands for nothing, such as NULL, #N/A or nan. Export empty "
+        "with a word that stands for nothing, such as NULL, #N/A or nan. Export empty "
         "cells, or declare the word as `null_token`.",
     ),
 }

@@ -14,10 +14,10 @@ import polars as pl
 
 from pipeline.contract import IDENTIFIERS, FieldKind
 from pipeline.identity import packed_row
+from pipeline.json_values import JSON_CELL, VALUE_FIELD
 from pipeline.lint_signs import (
     ANY_CUSTOM_ID_SIGN,
     ANY_TEXT_SIGN,
-    BOM,
     ISO_PATTERNS,
     MOJIBAKE,
     NEEDS_JOINERS,
@@ -94,8 +94,8 @@ def observe(
     Look at every column that has a role.
 
     Frame:
-        in   source_no, row_no, the source's columns: text, and of identifiers
-             integers and floats; columns of other types are passed over.
+        in   source_no, row_no, the source's columns: text, `JSON_CELL`, and of
+             identifiers integers and floats; columns of other types are passed over.
              refused: row_no, field, of the cells of this frame that the transform
              refused; a strict column is looked at in these only. Without it,
              everywhere, which finds the same but for what a declared repair removed.
@@ -121,7 +121,7 @@ def observe(
                 text_signs = _text_signs(whole, role)
                 numbers, shapes = _number_signs(whole, role)
                 signs |= _word_signs(whole, role) | text_signs | numbers
-            found[name] = ColumnEvidence(_n_true(cells != ""), signs, shapes)
+            found[name] = ColumnEvidence(_n_given(column, cells), signs, shapes)
     return Evidence(found)
 
 
@@ -153,10 +153,23 @@ def _text_cells(column: pl.Series, role: Role) -> pl.Series | None:
     """Return the cells as text, or None where there is nothing to look at."""
     if column.dtype == pl.String:
         return column
+    if column.dtype == JSON_CELL:
+        text, value = column.struct.unnest()
+        # An attribute of no declared type keeps a number as it is.
+        is_kept = role.kind is FieldKind.ATTRIBUTE and not role.is_strict
+        return text if is_kept else pl.select(pl.coalesce(text, value)).to_series()
     is_word = column.dtype in (pl.Categorical, pl.Enum)
     if is_word or (role.field in IDENTIFIERS and column.dtype.is_integer()):
         return column.cast(pl.String)
     return None
+
+
+def _n_given(column: pl.Series, cells: pl.Series) -> int:
+    n_given = _n_true(cells != "")
+    if column.dtype != JSON_CELL:
+        return n_given
+    others = column.struct.field(VALUE_FIELD).is_not_null() & cells.is_null()
+    return n_given + _n_true(others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +240,7 @@ def _text_signs(cells: _Cells, role: Role) -> dict[Sign, Seen]:
     hidden = cells.texts.str.contains(role.invisible)
     if hidden.any():
         hidden &= ~cells.texts.str.contains(NEEDS_JOINERS)
-    signs = cells.matches({Sign.BOM: BOM, Sign.MOJIBAKE: MOJIBAKE})
+    signs = cells.matches({Sign.BOM: role.bom, Sign.MOJIBAKE: MOJIBAKE})
     return signs | cells.seen(Sign.INVISIBLE, hidden)
 
 

@@ -147,6 +147,7 @@ INVISIBLE_IN_IDENTIFIER: Final = (
 )
 _MARKS: Final = "ï»¿|п»ї|ď»ż"
 BOM: Final = f"^(?:\ufeff|{_MARKS})"
+BOM_IN_IDENTIFIER: Final = f"^(?:{_MARKS})"
 # Cheap on many cells at once; without a match there is none of the signs above.
 ANY_TEXT_SIGN: Final = f"(?m){MOJIBAKE}|[{_HARD}{_JOINERS}]|{_MARKS}"
 ANY_CUSTOM_ID_SIGN: Final = f"{ANY_TEXT_SIGN}|[{_ODD_SPACES}]"
@@ -171,6 +172,7 @@ class Role:
         options: What is declared for the field.
         patterns: Of signs in numbers and dates; each fits a whole cell.
         invisible: Pattern of characters that nobody sees.
+        bom: Pattern of a byte order mark that is not removed.
         words: That stand for nothing, and are not declared to do so.
         is_strict: Whether the transform refuses every cell that could show a sign.
         counts_digits: Whether the lengths of digit-only cells are counted.
@@ -183,6 +185,7 @@ class Role:
     options: ColumnMapping
     patterns: Mapping[Sign, str]
     invisible: str = INVISIBLE_IN_TEXT
+    bom: str = BOM
     words: tuple[str, ...] = tuple(NULL_WORDS)
     is_strict: bool = False
     counts_digits: bool = False
@@ -214,13 +217,15 @@ def _role(rule: FieldRule, null_tokens: frozenset[str]) -> Role:
     reads_dates = Sign.EITHER in patterns and not is_free
     is_told = _is_told(options)
     counts = rule.kind is FieldKind.CUSTOM_ID or rule.name == "zipCode"
+    invisible = _INVISIBLE.get(rule.kind, INVISIBLE_IN_TEXT)
     return Role(
         field=rule.name,
         column=rule.column,
         kind=rule.kind,
         options=options,
         patterns=patterns | _date_patterns(_ANY_YEAR) if reads_dates else patterns,
-        invisible=_INVISIBLE.get(rule.kind, INVISIBLE_IN_TEXT),
+        invisible=invisible,
+        bom=BOM_IN_IDENTIFIER if invisible == INVISIBLE_IN_IDENTIFIER else BOM,
         words=()
         if options.values is not None or options.type == "json"
         else tuple(word for word in NULL_WORDS if word not in null_tokens),

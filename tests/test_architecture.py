@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "encoder",
                 "folding",
                 "endings",
+                "findings",
                 "identifiers",
                 "identifiers_email",
                 "identifiers_patterns",

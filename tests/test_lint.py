@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lint_corpus import CLEAN, KINDS, N_REAL, Column, clean, damaged, original, rule_of
+from pipeline.contract import LINT_CODES
+from pipeline.findings import Finding
 from pipeline.identifiers import IdentifierChecks
-from pipeline.lint import (
-    LINT_CODES,
-    Finding,
-    findings_frame,
-    judge,
-    judge_header,
-)
+from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
+from pipeline.lint import judge, judge_header
 from pipeline.lint_evidence import MAX_ROWS, Evidence, merge, observe
 from pipeline.lint_signs import Role, roles_of
 from pipeline.records import Slice
@@ -282,13 +279,14 @@ LONG = [f"4{n}345678901234{zeros}" for n in range(10, 19) for zeros in ("0", "00
         (rule_of("customId"), SHORT, "E_NOTATION", True),
         (rule_of("phone"), SHORT, "E_NOTATION", True),
         (rule_of("phone", on_invalid="omit"), SHORT, "E_NOTATION", False),
-        (rule_of("customId", on_invalid="omit"), SHORT, "E_NOTATION", True),
+        (rule_of("customId", on_invalid="omit"), SHORT, "E_NOTATION", False),
         (rule_of("attributes.account"), SHORT, "E_NOTATION", False),
-        (rule_of("customId"), [*SHORT[:3], *["C-1"] * 999], "E_NOTATION", True),
-        (rule_of("customId"), [*SHORT[:2], *["C-1"] * 999], "E_NOTATION", False),
+        (rule_of("customId"), [*SHORT[:3], *["C-1"] * 297], "E_NOTATION", True),
+        (rule_of("customId"), [*SHORT[:3], *["C-1"] * 298], "E_NOTATION", False),
+        (rule_of("customId"), SHORT[:2], "E_NOTATION", False),
         (rule_of("phone"), [*SHORT[:3], *["600100200"] * 999], "E_NOTATION", False),
         (rule_of("customId"), LONG, "ROUNDED_15", True),
-        (rule_of("customId"), [*LONG[:9], *["C-1"] * 999], "ROUNDED_15", False),
+        (rule_of("customId"), [*LONG[:9], *["C-1"] * 999], "ROUNDED_15", True),
         (rule_of("attributes.card"), LONG, "ROUNDED_15", False),
         (rule_of("customId"), ["600100200.0"] * 9, "FLOAT_ID", False),
     ],
@@ -322,7 +320,9 @@ def test_long_numbers_are_not_rounded_without_proof(cells: list[str]) -> None:
 
 @pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32])
 def test_floats_of_a_typed_file(dtype: type[pl.DataType]) -> None:
-    cells = pl.Series([600100200.0, None, float("nan"), 1e17, 0.5], dtype=dtype)
+    cells = pl.Series(
+        [600100200.0, None, float("nan"), 1e17, 2e17, 3e17, 0.5], dtype=dtype
+    )
     roles = roles_of([rule_of("customId"), rule_of("attributes.x", "customId")])
 
     findings = judge(observe(frame("customId", cells), roles), roles)
@@ -331,8 +331,21 @@ def test_floats_of_a_typed_file(dtype: type[pl.DataType]) -> None:
         ("ROUNDED_15", True),
         ("FLOAT_ID", False),
     ]
-    assert findings[0].n_cells == (1 if dtype == pl.Float64 else 2)
-    assert findings[1].rows == (1, 4)
+    assert findings[0].n_cells == (3 if dtype == pl.Float64 else 4)
+    assert findings[1].rows == (1, 4, 5, 6)
+
+
+def test_a_few_floats_are_told_and_stop_nothing() -> None:
+    """Each of them blocks its row."""
+    cells = pl.Series([1e17, 2e17])
+    roles = roles_of([rule_of("customId")])
+
+    findings = judge(observe(frame("customId", cells), roles), roles)
+
+    assert [(f.code, f.is_fatal) for f in findings] == [
+        ("ROUNDED_15", False),
+        ("FLOAT_ID", False),
+    ]
 
 
 def test_other_types_of_a_typed_file() -> None:
@@ -349,6 +362,28 @@ def test_other_types_of_a_typed_file() -> None:
     assert codes(rule_of("attributes.x"), words) == ["NULL_WORD"]
     assert codes(rule_of("attributes.x"), numbers) == []
     assert codes(rule_of("attributes.x"), whole) == []
+
+
+def json_cells(*cells: tuple[str | None, str | None] | None) -> pl.Series:
+    return pl.Series(
+        [cell and {TEXT_FIELD: cell[0], VALUE_FIELD: cell[1]} for cell in cells],
+        dtype=JSON_CELL,
+    )
+
+
+def test_values_of_json_are_looked_at_as_the_text_they_become() -> None:
+    ids = json_cells(("1.5E+11", None), (None, "1.6e+11"), None, ("C-1", None))
+    roles = roles_of([rule_of("customId")])
+    (finding,) = judge(observe(frame("customId", ids), roles), roles)
+    assert (finding.code, finding.rows) == ("E_NOTATION", (1, 2))
+
+    # What stays a number is no text that went through a spreadsheet.
+    values = json_cells(("NULL", None), (None, "1.6e+11"), (None, "true"), None)
+    roles = roles_of([rule_of("attributes.x")])
+    evidence = observe(frame("x", values), roles)
+    assert evidence.columns["x"].n_given == 3
+    (finding,) = judge(evidence, roles)
+    assert (finding.code, finding.rows) == ("NULL_WORD", (1,))
 
 
 # -- zeros ---------------------------------------------------------------------------
@@ -451,6 +486,8 @@ def test_dates_and_commas(rule: FieldRule, cells: list[str], code: str | None) -
         ("attributes.note", "a\u200db", {"INVISIBLE"}),
         ("customId", "K\u00a01", {"INVISIBLE"}),
         ("email", "a\u200b@example.com", set()),  # repaired, as declared
+        ("email", "\ufeffa@example.com", set()),
+        ("email", "ï»¿a@example.com", {"BOM"}),
         ("email", "a\u00ad@example.com", {"INVISIBLE"}),
         ("lastName", "Wa³êsa", {"MOJIBAKE"}),
         ("lastName", "JosÃ©", {"MOJIBAKE"}),
@@ -502,20 +539,6 @@ def test_example_rows_show_what_is_told() -> None:
     finding = found(rule_of("firstName"), cells)["NULL_WORD"]
 
     assert (finding.rows, finding.n_cells) == ((2, 5), 2)
-
-
-def test_findings_become_rows_of_a_file() -> None:
-    bom = judge_header(["\ufeffa"])
-    word = findings_of(Column("", rule_of("firstName", "name"), ["a", "NULL", "NULL"]))
-
-    rows = findings_frame([*bom, *word])
-
-    assert rows.drop("message").rows() == [
-        (0, 0, "\ufeffa", "BOM"),
-        (0, 2, "firstName", "NULL_WORD"),
-        (0, 3, "firstName", "NULL_WORD"),
-    ]
-    assert findings_frame([]).height == 0
 
 
 def test_a_column_has_the_role_of_its_first_field() -> None:
