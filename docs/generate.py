@@ -24,6 +24,7 @@ from pipeline.contract import (
     AGREEMENT_WORDS,
     AGREEMENTS,
     DEFAULT_BASE_URL,
+    LINT_CODES,
     NATIVE_FIELDS,
     READ_ONLY_NAMES,
     RESERVED_ATTRIBUTES,
@@ -50,7 +51,8 @@ STATES: Final = {
     State.FOLDED: "Its values travel in another row of the same profile (`FOLDED`), or "
     "that row was chosen instead (`SUPERSEDED`); `folded_into` names it.",
     State.UNCHANGED: "Reserved for a later release; always 0.",
-    State.PLANNED: "Would be sent; only under `check` and `import --dry-run`.",
+    State.PLANNED: "Would be sent; only under `check` and `import --dry-run`, and "
+    "where findings stopped the run.",
     State.ACCEPTED: "In a batch that the API answered with 202: taken into its queue.",
     State.REJECTED: "The API said no to this very content.",
     State.PENDING: "Planned, and not proven to be accepted or rejected. `unknown` "
@@ -84,6 +86,10 @@ SUMMARY_KEYS: Final = {
     "`differs`, `absent`, `not_yet`. Reserved; always 0.",
     "rows.unverified": "Accepted rows that were not read back: all of them.",
     "codes": "Code → rows blocked or rejected with it.",
+    "findings": "What the columns show, the most serious first: `column`, `field` "
+    "(null where the name of a column is meant), `code`, `n_cells`, `is_fatal` "
+    "(identifiers are lost for good), `is_accepted`. A fatal one that is not accepted "
+    "ends the run with 65.",
     "omitted_invalid": "Cells left out by `on_invalid: omit`.",
     "repairs": "Field → cells changed by a declared repair.",
     "requests": "`sent`, `retried`, and `status`: status → how often it came back; "
@@ -96,6 +102,28 @@ SUMMARY_KEYS: Final = {
     "peak_rss_bytes": "The largest memory the process had.",
     "files": "Name → path of each file of the run.",
     "error": "What ended the run early, else null.",
+}
+
+_FROM_THE_SYSTEM: Final = (
+    "Format the column as text in the spreadsheet, fill it from the system that made "
+    "it, and export again."
+)
+REMEDIES: Final = {
+    "E_NOTATION": f"{_FROM_THE_SYSTEM} A customId like this blocks its row.",
+    "ROUNDED_15": _FROM_THE_SYSTEM,
+    "LEADING_ZEROS_LOST": _FROM_THE_SYSTEM,
+    "FLOAT_ID": "Write the column as text or whole numbers: a program that reads a "
+    "column with gaps as numbers adds the fraction.",
+    "NULL_WORD": "Export empty cells, or declare the word as `null_token`. As a "
+    "customId it blocks its row.",
+    "MOJIBAKE": "Export as UTF-8, or declare the `encoding` of the source. Text that "
+    "was spoilt before has to be repaired where it is kept.",
+    "SERIAL_DATE": "Format the column as yyyy-mm-dd in the spreadsheet, and export "
+    "again.",
+    "DAY_MONTH": "Export dates as yyyy-mm-dd, or declare their `format`.",
+    "DECIMAL_COMMA": 'Declare `type: number` and `decimal: ","`.',
+    "BOM": "Remove it where the files were joined, or declare the encoding.",
+    "INVISIBLE": "Remove them in the source if they are not meant; nothing here does.",
 }
 
 VARIABLES: Final = {
@@ -125,6 +153,7 @@ CONTENTS: Final = {
     "Fields and headers": "fields-and-headers",
     "States of a row": "states-of-a-row",
     "Row codes": "row-codes",
+    "Findings": "findings",
     "Exit codes": "exit-codes",
     "summary.json": "summaryjson",
     "Environment": "environment",
@@ -335,6 +364,24 @@ def _rows() -> Iterator[str]:
     yield "## Row codes"
     yield "`PHONE_SHARED` is a finding: the row is sent all the same."
     yield _table(("code", "meaning"), _coded(ROW_CODES))
+    yield "## Findings"
+    yield (
+        "What the cells of a column show of its way here, the most serious first. They "
+        "are told by `check` and `import`, with the first rows in `findings.csv`, and "
+        "change no value."
+    )
+    yield (
+        "Identifiers that are lost for good end the run with 65 before anything is "
+        "sent: `ROUNDED_15` of a customId, always, since no single cell proves it; "
+        "`E_NOTATION`, and floats too large to be exact, from 3 cells and 1 % of the "
+        "column, since fewer block their rows one by one. `--accept-finding CODE`, or "
+        "`CODE:COLUMN`, goes on all the same, as does the job key "
+        "`rows.accept_findings`; rows that are blocked stay blocked."
+    )
+    yield _table(
+        ("code", "meaning", "what to do"),
+        [(f"`{code}`", told, REMEDIES[code]) for code, told in LINT_CODES.items()],
+    )
 
 
 def _numbers() -> Iterator[str]:

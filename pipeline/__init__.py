@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
+    from pipeline.findings import Finding
     from pipeline.history import RunDetails, run_details
     from pipeline.importer import ImportRequest, RunReport, run_import
     from pipeline.journal import list_runs
@@ -47,6 +48,7 @@ _HOMES = {
     "Continuation": "continuing",
     "Credentials": "settings",
     "ExportReport": "export.exporter",
+    "Finding": "findings",
     "Identifier": "profiles",
     "ImportRequest": "importer",
     "Job": "settings",
@@ -84,6 +86,7 @@ __all__ = [
     "Continuation",
     "Credentials",
     "ExportReport",
+    "Finding",
     "Identifier",
     "ImportRequest",
     "Job",

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from pipeline.encoder import encode
+from pipeline.findings import ranked, stop_of
 from pipeline.identity import decide, identifier_entries, packed_row
+from pipeline.lint import judge, judge_header
+from pipeline.lint_evidence import Evidence as LintEvidence
+from pipeline.lint_evidence import merge, observe
+from pipeline.lint_signs import roles_of
 from pipeline.lookahead import map_ahead
 from pipeline.outcomes import EXCEPTIONS_SCHEMA, Evidence
 from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, State
@@ -22,9 +28,12 @@ from pipeline.spill import Spill, by_digest
 from pipeline.transform import transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pipeline.errors import SourceUnusableError
+    from pipeline.findings import Finding
+    from pipeline.lint_signs import Role
     from pipeline.reader import Source
     from pipeline.records import Encoded, Fingerprint, Slice, Transformed
     from pipeline.settings import Duplicates
@@ -40,11 +49,15 @@ class CheckRules:
     Attributes:
         key: Secret text of this run, for the digests of identifiers.
         max_row_bytes: The longest row that can be sent.
+        null_tokens: Words that are declared to mean nothing.
+        accepted: Findings that stop nothing, see `findings.ranked`.
     """
 
     duplicates: Duplicates
     key: str
     max_row_bytes: int
+    null_tokens: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class CheckResult:
         exceptions: See `outcomes.Evidence`.
         mean_row_bytes: Of a clean row as JSON.
         fingerprints: Of the files that were read.
+        findings: About columns, the most serious first.
     """
 
     n_rows: tuple[int, ...]
@@ -79,6 +93,13 @@ class CheckResult:
     exceptions: pl.DataFrame
     mean_row_bytes: float
     fingerprints: tuple[Fingerprint, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def stop(self) -> SourceUnusableError | None:
+        """What ends the run before anything is sent."""
+        names = [PurePath(file.path).name for file in self.fingerprints]
+        return stop_of(self.findings, names)
 
     @property
     def n_sendable(self) -> int:
@@ -109,6 +130,7 @@ class _Findings:
     empty: list[pl.DataFrame] = field(default_factory=list)
     line_nos: list[pl.DataFrame] = field(default_factory=list)
     n_bytes: int = 0
+    lint: LintEvidence = field(default_factory=LintEvidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +142,7 @@ class _Examined:
     encoded: Encoded
     entries: pl.DataFrame
     too_large: pl.DataFrame
+    lint: LintEvidence
 
 
 def check_source(
@@ -146,9 +169,10 @@ def check_source(
         collide; up to 20 MB of digests before they go to disk.
     """
     found = _Findings()
+    roles = roles_of((reading.rule for reading in plan.readings), rules.null_tokens)
 
     def examine(piece: Slice) -> _Examined:
-        return _examine(piece, plan, rules)
+        return _examine(piece, plan, rules, roles)
 
     with Spill(folder) as spill:
         for examined in map_ahead(examine, source.slices()):
@@ -172,6 +196,9 @@ def check_source(
         exceptions=_exceptions(found, faults, unreadable, fates),
         mean_row_bytes=found.n_bytes / max(1, found.n_clean),
         fingerprints=source.fingerprints(),
+        findings=ranked(
+            judge_header(source.columns) + judge(found.lint, roles), rules.accepted
+        ),
     )
 
 
@@ -186,7 +213,9 @@ _UNREADABLE: Final[dict[str, pl.DataType]] = {
 }
 
 
-def _examine(piece: Slice, plan: TransformPlan, rules: CheckRules) -> _Examined:
+def _examine(
+    piece: Slice, plan: TransformPlan, rules: CheckRules, roles: Mapping[str, Role]
+) -> _Examined:
     result = transform(piece, plan)
     clean = result.clean
     encoded = encode(clean, raw=plan.raw, plain=plan.plain)
@@ -195,7 +224,8 @@ def _examine(piece: Slice, plan: TransformPlan, rules: CheckRules) -> _Examined:
     if too_large.height:
         clean = clean.join(too_large, on="row_no", how="anti", maintain_order="left")
     entries = identifier_entries(clean, plan.identifiers, rules.key)
-    return _Examined(piece, result, encoded, entries, too_large)
+    lint = observe(piece.frame, roles, pl.concat([result.blocked, result.omitted]))
+    return _Examined(piece, result, encoded, entries, too_large, lint)
 
 
 def _gather(found: _Findings, examined: _Examined) -> None:
@@ -205,6 +235,7 @@ def _gather(found: _Findings, examined: _Examined) -> None:
     found.n_clean += result.clean.height
     found.repairs.update(result.repairs)
     found.n_bytes += int(examined.encoded.frame["n_bytes"].sum())
+    found.lint = merge(found.lint, examined.lint)
     if len(piece.empty):
         found.empty.append(pl.DataFrame({"row_no": piece.empty}).with_columns(number))
     if piece.unreadable.height:

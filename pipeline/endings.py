@@ -32,9 +32,11 @@ from pipeline.verdict import PARTLY
 if TYPE_CHECKING:
     from pipeline.records import Verdict
 
+    _Kinds = type[PipelineError] | tuple[type[PipelineError], ...]
+
 # The gravest first. A stop was asked for, so what broke while the run drained is not
 # its reason; a limit of the operator would be reached again, so anything else is news.
-_GRAVITY: Final = (
+_GRAVITY: Final[tuple[_Kinds, ...]] = (
     StoppedError,
     InvariantError,
     (StateError, SourceReadError),

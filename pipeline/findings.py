@@ -110,8 +110,8 @@ def stop_of(
     flags = " ".join(f"--accept-finding {shlex.quote(name)}" for name in accepted)
     key = f"rows.accept_findings: {json.dumps(accepted, ensure_ascii=False)}"
     return SourceUnusableError(
-        f"{told} Nothing was sent. To go on all the same, add {flags}, or {key} to the "
-        "job; rows that are blocked stay blocked"
+        f"{told} This command sent nothing. To go on all the same, add {flags}, or "
+        f"{key} to the job; rows that are blocked stay blocked"
     )
 
 

@@ -30,14 +30,14 @@ from pipeline.continuing import (
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.encoder import encode
 from pipeline.endings import is_resumable
-from pipeline.errors import PipelineError, SettingsError
+from pipeline.errors import PipelineError
 from pipeline.files import make_private_dir, make_work_dir
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_tables import Run, RunState
 from pipeline.locks import lock_folder, lock_workspace
 from pipeline.lookahead import map_ahead
-from pipeline.mapping import resolve_mapping
+from pipeline.mapping import refuse_extra, resolve_mapping
 from pipeline.outcomes import Evidence, RowCounts
 from pipeline.outgoing import Outgoing
 from pipeline.progress import NO_PROGRESS
@@ -164,8 +164,8 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     Args:
         connector: The service; None under a dry run.
 
-    Effects: a run folder with the files of the run, also when the service ends the run
-        early; then `RunReport.error` says why, and rows without proof are pending.
+    Effects: a run folder with the files of the run, also when the service or a finding
+        ends it early; `RunReport.error` says why, rows without proof are pending.
 
     Raises:
         SettingsError, SourceError: Before anything was sent.
@@ -188,11 +188,8 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         max_bytes = 0 if is_dry_run else request.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = _pass_1(line, store)
-            if connector is None or is_dry_run:
-                make_private_dir(line.folder)
-                evidence = check.evidence()
-                files = write_run_files(line.folder, line.source, check, evidence)
-                return _report(line, check, files)
+            if connector is None or is_dry_run or check.stop is not None:
+                return _unsent(line, check)
             return await _send(line, check, store, connector)
 
 
@@ -205,20 +202,10 @@ def _open_line(request: ImportRequest, scratch: Path) -> _Line:
     source = open_source(job.source)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)
-    _refuse_extra(mapping, len(source.columns))
+    refuse_extra(mapping, len(source.columns))
     plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
     limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
     return _Line(request, run_id, scratch, source, mapping, plan, limits, pin)
-
-
-def _refuse_extra(mapping: Mapping, n_columns: int) -> None:
-    if mapping.extra:
-        raise SettingsError(
-            f"{len(mapping.extra)} of {n_columns} columns are not mapped: "
-            f"{', '.join(mapping.extra)}. Nothing was sent. Add --extra-columns ignore "
-            "to leave them out, --extra-columns attributes to send them as attributes, "
-            "or map them in the job file (`crm-pipeline init SOURCE` writes one)"
-        )
 
 
 def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
@@ -235,11 +222,21 @@ def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
                 line.request.job.rows.duplicates,
                 secrets.token_hex(32),
                 line.limits.max_row_bytes,
+                accepted=line.request.job.rows.accept_findings,
             ),
             folder=line.scratch / "digests",
             store=store,
             on_rows=on_rows,
         )
+
+
+def _unsent(line: _Line, check: CheckResult) -> RunReport:
+    """Tell what pass 1 came to where nothing follows it."""
+    if check.stop is not None and line.request.continuation.run_id is not None:
+        raise check.stop  # the files of that run know what it sent before
+    make_private_dir(line.folder)
+    files = write_run_files(line.folder, line.source, check, check.evidence())
+    return replace(_report(line, check, files), error=check.stop)
 
 
 async def _send(

@@ -52,8 +52,9 @@ def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
 
     Raises:
         SettingsError: A mapped column is missing, two columns claim one field, an
-            attribute name is reserved or forbidden, no identifier is mapped, or an
-            option does not fit its field. All such faults of one kind are named.
+            attribute name is reserved or forbidden, no identifier is mapped, an option
+            does not fit its field, or a finding of a column that does not exist is
+            accepted. All such faults of one kind are named.
     """
     rules = (
         _automatic(columns) if job.mapping is None else _declared(job.mapping, columns)
@@ -76,8 +77,25 @@ def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
     _check_options(rules)
     _check_values(rules)
     _check_identifiers(rules, job, len(columns))
+    _check_accepted(columns, job)
     ordered = sorted(rules, key=lambda rule: _FIRST.get(rule.name, len(_FIRST)))
     return Mapping(tuple(ordered), tuple(ignored), tuple(extra))
+
+
+def refuse_extra(mapping: Mapping, n_columns: int) -> None:
+    """
+    Refuse to leave columns out that nobody has decided about.
+
+    Raises:
+        SettingsError: There are some; it names them and the ways to decide.
+    """
+    if mapping.extra:
+        raise SettingsError(
+            f"{len(mapping.extra)} of {n_columns} columns are not mapped: "
+            f"{', '.join(mapping.extra)}. Nothing was sent. Add --extra-columns ignore "
+            "to leave them out, --extra-columns attributes to send them as attributes, "
+            "or map them in the job file (`crm-pipeline init SOURCE` writes one)"
+        )
 
 
 def _rule(name: str, options: ColumnMapping) -> FieldRule:
@@ -295,3 +313,14 @@ def _check_identifiers(rules: Sequence[FieldRule], job: Job, n_columns: int) -> 
 
 def _listed(names: Sequence[str], one: str, several: str) -> str:
     return f"{one if len(names) == 1 else several} {', '.join(names)}"
+
+
+def _check_accepted(columns: Sequence[str], job: Job) -> None:
+    """Refuse findings that are accepted for a column that is not there."""
+    told = [name.partition(":") for name in job.rows.accept_findings]
+    missing = [f"{c!r}" for _, colon, c in told if colon and c not in columns]
+    if missing:
+        raise SettingsError(
+            f"accept_findings names {_listed(missing, 'a column', 'columns')} that the "
+            f"source does not have. It has: {', '.join(columns)}"
+        )

@@ -39,7 +39,8 @@ class State(StrEnum):
     """
     Where a row ended: exactly one of these.
 
-    `planned` exists only under `check` and `--dry-run`, for rows that could be sent.
+    `planned` exists only where nothing was to be sent (`check`, `--dry-run`, findings
+    that stop the run), for rows that could be.
     """
 
     EMPTY = "empty"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.contract import ROW_CODES, TOOL_COLUMNS
+from pipeline.findings import findings_frame
 from pipeline.identity import packed_row, unpacked_row
 from pipeline.outcomes import CHUNK_ROWS, OUTCOMES_SCHEMA, Assembly, count_rows, tally
 from pipeline.records import ROW_NO, SOURCE_NO, State
@@ -183,7 +184,7 @@ def _unreadable_lines(source: Source, check: CheckResult) -> Iterator[str]:
 
 
 def _findings(source: Source, check: CheckResult) -> pl.DataFrame:
-    """Return what was noticed and did not stop a row, `_FINDINGS`."""
+    """Return what was noticed beside the rows that failed, `_FINDINGS`."""
     names = dict(enumerate(path.name for path in source.files))
     shared = check.shared_phones.to_frame("row").with_columns(
         *unpacked_row(),
@@ -196,8 +197,11 @@ def _findings(source: Source, check: CheckResult) -> pl.DataFrame:
     )
     columns = ["source_no", *list(_FINDINGS)[1:]]
     return (
-        pl.concat([omitted.select(columns), shared.select(columns)])
-        .sort("source_no", "row_no")
+        pl.concat(
+            part.select(columns)
+            for part in (omitted, shared, findings_frame(check.findings))
+        )
+        .sort("source_no", "row_no", maintain_order=True)
         .select(
             pl.col("source_no")
             .replace_strict(names, return_dtype=pl.String)

@@ -11,12 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pipeline.contract import (
     AGREEMENTS,
     DEFAULT_BATCH_BYTES,
     FIELD_BY_NAME,
+    LINT_CODES,
     MAX_BATCH_BYTES,
     MAX_BATCH_ROWS,
     FieldKind,
@@ -160,6 +169,13 @@ class MappingSettings(_Section):
     attributes: dict[str, MappingEntry] = {}
 
 
+def _known_finding(name: str) -> str:
+    if name.partition(":")[0] not in LINT_CODES:
+        told = {"name": name, "codes": ", ".join(LINT_CODES)}
+        raise PydanticCustomError("finding", "{name} is none of {codes}", told)
+    return name
+
+
 class RowSettings(_Section):
     """
     What happens to blank cells, to several rows of one profile, to unknown columns.
@@ -172,12 +188,15 @@ class RowSettings(_Section):
             the run before anything is sent.
         region: ISO 3166 alpha-2 region of national phone numbers, where the mapping
             names none.
+        accept_findings: Findings that somebody has seen and that stop nothing: a code,
+            or `CODE:column`.
     """
 
     blank: Blank = "omit"
     duplicates: Duplicates = "fold"
     extra_columns: ExtraColumns = "refuse"
     region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    accept_findings: tuple[Annotated[str, AfterValidator(_known_finding)], ...] = ()
 
 
 class DeliverySettings(_Section):

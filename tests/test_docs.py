@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.cli.main import COMMANDS, group, main
+from pipeline.contract import LINT_CODES
 from pipeline.sandbox.facts import API_KEY
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
 from pipeline.sandbox.weather import parse_weather
@@ -274,6 +275,10 @@ def test_documented_keys_are_those_of_a_summary(
     documented = {key for key in GENERATED["SUMMARY_KEYS"] if "." not in key}
 
     assert documented == set(told)
+
+
+def test_every_finding_has_a_remedy() -> None:
+    assert list(GENERATED["REMEDIES"]) == list(LINT_CODES)
 
 
 def test_documented_variables_are_those_the_code_reads() -> None:

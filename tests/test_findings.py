@@ -71,7 +71,7 @@ def test_what_stops_a_run_is_told_with_place_remedy_and_key() -> None:
         "a.csv, b.csv, column client no: 6 cells odd. "
         "See rows a.csv 1, a.csv 2, a.csv 3, a.csv 4, b.csv 5 and 1 more. "
         "a.csv, column tel: 1 cells odd. See row a.csv 7. "
-        "Nothing was sent. To go on all the same, add --accept-finding "
+        "This command sent nothing. To go on all the same, add --accept-finding "
         "'E_NOTATION:client no' --accept-finding ROUNDED_15:tel, or "
         'rows.accept_findings: ["E_NOTATION:client no", "ROUNDED_15:tel"] to the job; '
         "rows that are blocked stay blocked"

@@ -352,3 +352,12 @@ def test_the_region_of_the_rows_serves_where_the_mapping_names_none() -> None:
     assert region({"rows": {"region": "PL"}}) == "PL"
     assert region({"rows": {"region": "PL"}, "mapping": own}) == "DE"
     assert region({"mapping": own}) == "DE"
+
+
+def test_a_finding_is_accepted_for_a_column_that_exists() -> None:
+    def rows(*names: str) -> dict[str, Any]:
+        return {"rows": {"accept_findings": names, "extra_columns": "ignore"}}
+
+    assert resolve(["email", "a:b"], **rows("BOM", "BOM:a:b", "BOM:email"))
+    told = "accept_findings names columns 'x', '' that the source does not have"
+    refuse(told, ["email"], **rows("BOM:x", "BOM:email", "BOM:"))

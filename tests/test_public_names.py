@@ -3,7 +3,7 @@
 import pipeline
 
 NAMES = """
-    Connector Continuation Credentials ExportReport Identifier ImportRequest Job
+    Connector Continuation Credentials ExportReport Finding Identifier ImportRequest Job
     PipelineError ProfileReply Purged RemoteSettings ResumePlan RowCounts Run RunDetails
     RunReport Secret StopSignal Workspace create_profile delete_profile export_profiles
     get_profile list_runs propose_job purge_runs read_back remembered_job resumable_runs

@@ -68,6 +68,12 @@ def test_a_misspelt_key_is_refused_in_every_section(section: str) -> None:
         ("delivery", "max_bytes", [1000, MAX_BATCH_BYTES], [999, MAX_BATCH_BYTES + 1]),
         ("rows", "region", ["PL", None], ["pl", "POL", "P", "PL\n", ""]),
         ("rows", "blank", ["omit", "block"], ["erase", "OMIT", None]),
+        (
+            "rows",
+            "accept_findings",
+            [(), ("BOM", "E_NOTATION:a:b")],
+            ["BOM", ("TYPO",), ("bom",), (":a",), None],
+        ),
         ("rows", "duplicates", ["fold", "first", "last", "block"], ["merge"]),
         ("rows", "extra_columns", ["attributes", "ignore", "refuse"], ["drop"]),
         ("source", "delimiter", [";", "\t", None], ["", ";;"]),
@@ -128,6 +134,7 @@ def test_the_schema_of_the_job_is_json_and_holds_the_defaults() -> None:
         "duplicates": "fold",
         "extra_columns": "refuse",
         "region": None,
+        "accept_findings": [],
     }
     delivery = properties(schema, "DeliverySettings")
     assert {key: told["default"] for key, told in delivery.items()} == {

@@ -122,6 +122,12 @@ row_options = _stacked(
     click.option(
         "--region", metavar="XX", help="Region of national phone numbers, as in PL."
     ),
+    click.option(
+        "--accept-finding",
+        metavar="CODE[:COLUMN]",
+        multiple=True,
+        help="A finding that is to stop nothing; may be repeated.",
+    ),
     click.option("--max-rows", type=int, help="Rows a request. [default: 1000]"),
     click.option("--max-bytes", type=int, help="Bytes a request. [default: 950000]"),
     click.option(
@@ -208,6 +214,7 @@ def job_of(
         blank=flags.get("blank"),
         duplicates=flags.get("duplicates"),
         region=flags.get("region"),
+        accept_findings=flags.get("accept_finding") or None,
     )
     _put_delivery(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))

@@ -18,12 +18,20 @@ from pipeline.records import ROWS_A_FILE, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline import ExportReport, ResumePlan, Run, RunReport, Workspace
+    from pipeline import (
+        ExportReport,
+        Finding,
+        ResumePlan,
+        Run,
+        RunReport,
+        Workspace,
+    )
     from pipeline.settings import Mapping
 
 SUMMARY_VERSION: Final = 1
 SHOWN_ROWS: Final = 2
 SHOWN_REASONS: Final = 5
+SHOWN_FINDINGS: Final = 5
 _KB: Final = 1024
 # The API names no rate, so the forecast of minutes assumes a modest one.
 FORECAST_REQUESTS_PER_S: Final = 5.0
@@ -73,6 +81,7 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
         "workspace": report.workspace.guid if report.workspace else None,
         "rows": {**counts, **accepted_parts, "unverified": counts["accepted"]},
         "codes": _codes(report),
+        "findings": [_finding(finding) for finding in report.check.findings],
         "omitted_invalid": report.check.omitted.height,
         "repairs": report.check.repairs,
         "requests": {
@@ -108,6 +117,7 @@ def nothing_summary(
         "workspace": None,
         "rows": dict.fromkeys((*states, *accepted_parts), 0),
         "codes": {},
+        "findings": [],
         "omitted_invalid": 0,
         "repairs": {},
         "requests": {"sent": 0, "retried": 0, "status": {}},
@@ -119,6 +129,11 @@ def nothing_summary(
         "files": {},
         "error": None,
     }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    keys = ("column", "field", "code", "n_cells", "is_fatal", "is_accepted")
+    return {key: getattr(finding, key) for key in keys}
 
 
 def _codes(report: RunReport) -> dict[str, int]:
@@ -152,6 +167,7 @@ def run_lines(report: RunReport, seconds: float) -> list[str]:
         lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
     lines += [*_reason_lines(report), *_hint_lines(report), *_repair_lines(report)]
     lines += _remedy_lines(report)
+    lines += _finding_lines(report)
     lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
     return [*lines, *files]
 
@@ -269,6 +285,23 @@ def _repair_lines(report: RunReport) -> list[str]:
             f"{n_shared:,} rows have only a phone that other rows have too "
             "(findings.csv)"
         )
+    return lines
+
+
+def _finding_lines(report: RunReport) -> list[str]:
+    """Return what the columns of the source look like, the most serious first."""
+    findings = report.check.findings
+    lines = ["findings about columns (findings.csv):"] if findings else []
+    for finding in findings[:SHOWN_FINDINGS]:
+        word = " (accepted)" if finding.is_accepted else ""
+        lines += textwrap.wrap(
+            f"{finding.code}{word}: {finding.message}",
+            78,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
+    if n_more := len(findings[SHOWN_FINDINGS:]):
+        lines.append(f"  and {counted(n_more, 'more finding')}")
     return lines
 
 

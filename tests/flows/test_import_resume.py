@@ -39,6 +39,7 @@ from pipeline.errors import (
     LockedError,
     SettingsError,
     SourceChangedError,
+    SourceUnusableError,
     StaleRunError,
 )
 from pipeline.journal_tables import RunState
@@ -432,3 +433,34 @@ async def test_nothing_that_was_spilled_stays_behind(tmp_path: Path) -> None:
         assert [path.name for path in (tmp_path / "work" / "runs").iterdir()] == [
             run_id
         ]
+
+
+@pytest.mark.anyio
+async def test_findings_accepted_before_stay_accepted_and_others_stop(
+    tmp_path: Path,
+) -> None:
+    accepted = {"accept_findings": ["ROUNDED_15"]}
+    async with office(tmp_path) as at:
+        rows = "".join(f"4{n}345678901234000,gold\n" for n in range(10, 90))
+        at.source().write_text(f"customId,attributes.tier\n{rows}")
+        request = at.request(at.job(rows=accepted))
+        await at.run(request, Interrupted(at.sandbox, 3, request.stop.request))
+        [run] = resumable_runs(tmp_path / "work")
+        resumption = at.resumption(run.run_id)
+        outcomes = tmp_path / "work" / "runs" / run.run_id / "outcomes.parquet"
+        told = outcomes.read_bytes()
+        wire = Interrupted(at.sandbox, 10**6, lambda: None)
+
+        # Its files tell what was sent before: they are left alone.
+        strict = replace(resumption, job=at.job())
+        with pytest.raises(SourceUnusableError, match="This command sent nothing"):
+            await at.run(strict, wire)
+        assert outcomes.read_bytes() == told
+        anew = await at.run(at.request(), wire)
+        assert isinstance(anew.error, SourceUnusableError)
+        assert anew.run_id != run.run_id
+        assert wire.keys == []
+
+        report = await at.run(resumption, wire)
+        assert report.error is None
+        assert report.counts.accepted == 80
