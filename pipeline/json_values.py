@@ -2,7 +2,8 @@
 How JSON values become values: a number stays the number that was written.
 
 A column of a JSONL file that holds anything but text has the type `JSON_CELL`: each of
-its cells is a text, or the JSON text of a number, a truth value, a list or an object.
+its cells is a text, or the JSON text of a number, a truth value, a list, an object or
+null. A null is a blank cell, as the empty text is; only an absent key is a null here.
 So `"12"` stays a text and `12` a number, even in one column, and no digit is lost on
 the way: what is sent is the text that was read.
 """
@@ -29,14 +30,16 @@ from pipeline.values import (
 if TYPE_CHECKING:
     from pipeline.settings import FieldRule
 
-# One of the two is given, or the cell is null. The second is compact and holds neither
-# a text nor null.
+# One of the two is given, or the cell is null. The second is compact and never a text.
 TEXT_FIELD: Final = "text in JSON"
 VALUE_FIELD: Final = "other JSON"
+# In a file that is handed back: the keys that its lines may have.
+NAMES_KEY: Final = "_columns"
 JSON_CELL: Final = pl.Struct({TEXT_FIELD: pl.String(), VALUE_FIELD: pl.String()})
 
 # As a whole number of 64 bits or a double in plain form: nothing to ask about.
 _SAFE: Final = r"^(?:true|false|-?[0-9]{1,18}|-?[0-9]{1,9}\.[0-9]{1,6})$"
+NULL_VALUE: Final = "null"
 _WHOLE: Final = r"^(?:0|-?[1-9][0-9]*)$"
 # What reads as a word: a fraction or a power of ten has several spellings.
 _WORD: Final = r"^(?:true|false|0|-?[1-9][0-9]*)$"
@@ -87,6 +90,7 @@ def repairable(reading: Reading, cells: pl.Series) -> pl.Series | None:
 def _reading_of_json(rule: FieldRule, timezone: str | None) -> Reading:
     column = pl.col(rule.column)
     text, value = (column.struct.field(name) for name in (TEXT_FIELD, VALUE_FIELD))
+    value = pl.when(value != NULL_VALUE).then(value)
     options = rule.options
     if rule.kind in IDENTIFIER_KINDS:
         usable = _matching(value, _WHOLE)

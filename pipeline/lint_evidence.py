@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.contract import IDENTIFIERS, FieldKind
 from pipeline.identity import packed_row
-from pipeline.json_values import JSON_CELL, VALUE_FIELD
+from pipeline.json_values import JSON_CELL, NULL_VALUE, TEXT_FIELD, VALUE_FIELD
 from pipeline.lint_signs import (
     ANY_CUSTOM_ID_SIGN,
     ANY_TEXT_SIGN,
@@ -154,7 +154,7 @@ def _text_cells(column: pl.Series, role: Role) -> pl.Series | None:
     if column.dtype == pl.String:
         return column
     if column.dtype == JSON_CELL:
-        text, value = column.struct.unnest()
+        text, value = column.struct.field(TEXT_FIELD), _values(column)
         # An attribute of no declared type keeps a number as it is.
         is_kept = role.kind is FieldKind.ATTRIBUTE and not role.is_strict
         return text if is_kept else pl.select(pl.coalesce(text, value)).to_series()
@@ -164,11 +164,17 @@ def _text_cells(column: pl.Series, role: Role) -> pl.Series | None:
     return None
 
 
+def _values(column: pl.Series) -> pl.Series:
+    """Return what is no text of a `JSON_CELL` column; the null of JSON is blank."""
+    value = column.struct.field(VALUE_FIELD)
+    return pl.select(pl.when(value != NULL_VALUE).then(value)).to_series()
+
+
 def _n_given(column: pl.Series, cells: pl.Series) -> int:
     n_given = _n_true(cells != "")
     if column.dtype != JSON_CELL:
         return n_given
-    others = column.struct.field(VALUE_FIELD).is_not_null() & cells.is_null()
+    others = _values(column).is_not_null() & cells.is_null()
     return n_given + _n_true(others)
 
 

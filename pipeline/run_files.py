@@ -142,7 +142,7 @@ def _write_rejected(
     }
     dialect = source.csv
     form = (
-        FileForm(source.kind)
+        FileForm(source.kind, hands_back=True)
         if dialect is None
         else FileForm("csv", dialect.delimiter, dialect.encoding)
     )

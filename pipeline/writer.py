@@ -18,7 +18,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from pipeline.files import replacing
-from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
+from pipeline.json_values import JSON_CELL, NAMES_KEY, TEXT_FIELD, VALUE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,11 +35,14 @@ class FileForm:
     Attributes:
         delimiter: Of CSV.
         encoding: Of CSV and JSONL, as Python names it.
+        hands_back: Of JSONL: the null of JSON is a value and an absent key is none, so
+            the first object names the keys of the others instead of giving them null.
     """
 
     kind: SourceFormat
     delimiter: str = ","
     encoding: str = "utf-8"
+    hands_back: bool = False
 
 
 def write_frames(
@@ -156,9 +159,9 @@ def _write_jsonl(
     draft: Path, form: FileForm, frames: Callable[[], Iterable[pl.DataFrame]]
 ) -> None:
     """
-    Write one object a line; a null is an absent key, as it is in a source.
+    Write one object a line; a null of the frame is an absent key.
 
-    The first object holds every key: read again, the file has all its columns.
+    The first object holds or names every key: read again, the file has all its columns.
     """
     with draft.open("wb") as file:
         for frame in frames():
@@ -166,11 +169,14 @@ def _write_jsonl(
             lines = io.StringIO()
             for row in frame.iter_rows():
                 is_first = not (file.tell() or lines.tell())
-                members = (
+                is_whole = is_first and not form.hands_back
+                members = [
                     f"{name}: {_json_of(cell, dtype)}"
                     for name, dtype, cell in zip(told, frame.dtypes, row, strict=True)
-                    if is_first or cell is not None
-                )
+                    if is_whole or cell is not None
+                ]
+                if is_first and len(members) < len(told):
+                    members.append(f'"{NAMES_KEY}": [{", ".join(told)}]')
                 lines.write("{" + ", ".join(members) + "}\n")
             file.write(lines.getvalue().encode(form.encoding, "backslashreplace"))
 

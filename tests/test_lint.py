@@ -352,6 +352,7 @@ def test_other_types_of_a_typed_file() -> None:
     whole = pl.Series([int(cell) for cell in LONG])
     words = pl.Series(["NULL", "a"], dtype=pl.Categorical)
     numbers = pl.Series([1.5, 2.5])
+    mixed = pl.Series([{TEXT_FIELD: "NULL"}, {VALUE_FIELD: "5"}], dtype=JSON_CELL)
 
     def codes(rule: FieldRule, cells: pl.Series) -> list[str]:
         roles = roles_of([rule])
@@ -360,6 +361,7 @@ def test_other_types_of_a_typed_file() -> None:
 
     assert codes(rule_of("customId"), whole) == ["ROUNDED_15"]
     assert codes(rule_of("attributes.x"), words) == ["NULL_WORD"]
+    assert codes(rule_of("attributes.x"), mixed) == ["NULL_WORD"]
     assert codes(rule_of("attributes.x"), numbers) == []
     assert codes(rule_of("attributes.x"), whole) == []
 

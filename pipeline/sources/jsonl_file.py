@@ -8,8 +8,11 @@ and one pass more than other files need, because only the last line tells all ke
 
 A column that holds nothing but text is String. Any other is a `JSON_CELL`: there a text
 stays a text, and a number, true, false, a list or an object stands as compact JSON. So
-12, 12.50 and "12" stay three values. Null is a key that is absent. The objects
-`attributes` and `agreements` are opened one level: `attributes.NAME`.
+12, 12.50 and "12" stay three values. An absent key is null in the frame; the null of
+JSON is a value, because it is a blank cell: it may erase, what is absent never does.
+The objects `attributes` and `agreements` are opened one level: `attributes.NAME`.
+
+A first object that this tool wrote names under `_columns` the keys that no line has.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pipeline.contract import MAX_CELL_BYTES
+from pipeline.contract import MAX_CELL_BYTES, TOOL_COLUMNS
 from pipeline.errors import SourceChangedError, SourceUnusableError
-from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
+from pipeline.json_values import JSON_CELL, NAMES_KEY, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import UNREADABLE_SCHEMA
 from pipeline.sources.csv_dialect import check_columns
 from pipeline.sources.slicing import Parsed, cut_slices, numbers
@@ -34,9 +37,10 @@ if TYPE_CHECKING:
     from pipeline.sources.text import TextFile
 
 OPENED = ("attributes", "agreements")
+ROW_NO_KEY = TOOL_COLUMNS[0]
 _MIB = 1 << 20
 _TEXT = pl.String()
-_Row = dict[str, str | None]
+_Row = dict[str, str]
 _Fault = tuple[str, str]
 
 
@@ -46,7 +50,7 @@ class _Json(str):
     __slots__ = ()
 
 
-_TRUE, _FALSE = _Json("true"), _Json("false")
+_TRUE, _FALSE, _NULL = _Json("true"), _Json("false"), _Json("null")
 
 
 class _NotARowError(ValueError):
@@ -80,6 +84,7 @@ class JsonlFile:
                 row = _row(line) if line.strip() else {}
                 if isinstance(row, dict):
                     n_objects += 1
+                    _widen(dtypes, dict.fromkeys(_named(row), ""))
                     _widen(dtypes, row)
         if not n_lines:
             raise SourceUnusableError(f"{self.path} is empty. It has no line.")
@@ -123,6 +128,7 @@ class JsonlFile:
                 continue
             row = _row(line)
             if isinstance(row, dict):
+                _named(row)
                 rows.append(row)
                 indexes.append(index)
             else:
@@ -189,6 +195,17 @@ def _widen(dtypes: dict[str, pl.DataType], row: _Row) -> None:
             dtypes[name] = JSON_CELL
 
 
+def _named(row: _Row) -> list[str]:
+    """Take out the keys that an object of ours names; no key of anybody else's."""
+    if NAMES_KEY not in row or ROW_NO_KEY not in row:
+        return []
+    names = json.loads(row[NAMES_KEY]) if type(row[NAMES_KEY]) is _Json else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return []
+    del row[NAMES_KEY]
+    return names
+
+
 def _column(name: str, cells: Sequence[str | None], dtype: pl.DataType) -> pl.Series:
     column = pl.Series(name, cells, dtype=_TEXT)
     if dtype is _TEXT:
@@ -220,8 +237,6 @@ def _row(line: bytes) -> _Row | _Fault:
 
 def _measured(row: _Row) -> _Row | _Fault:
     for text in row.values():
-        if text is None:
-            continue
         try:
             n_bytes = len(text.encode())
         except UnicodeEncodeError:
@@ -272,9 +287,11 @@ def _names_fault(names: tuple[str, ...]) -> str:
     return ""
 
 
-def _text(value: object) -> str | None:
-    if value is None or type(value) is str or type(value) is _Json:
+def _text(value: object) -> str:
+    if type(value) is str or type(value) is _Json:
         return value
+    if value is None:
+        return _NULL
     if isinstance(value, bool):
         return _TRUE if value else _FALSE
     return _Json(_compact(value))
