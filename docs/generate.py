@@ -92,6 +92,8 @@ SUMMARY_KEYS: Final = {
     "ends the run with 65.",
     "omitted_invalid": "Cells left out by `on_invalid: omit`.",
     "repairs": "Field → cells changed by a declared repair.",
+    "erased": "`planned`: field → rows that erase it; `accepted`: those of them that "
+    "were accepted, null where a changed source cannot tell.",
     "requests": "`sent`, `retried`, and `status`: status → how often it came back; "
     "without the login and the question for the workspace before the first batch.",
     "n_anomalies": "Batches answered 202 with a body that speaks of errors, or one "

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.encoder import encode
+from pipeline.encoder import encode_slice
+from pipeline.erasing import count_erased
 from pipeline.findings import ranked, stop_of
 from pipeline.identity import decide, identifier_entries, packed_row
 from pipeline.lint import judge, judge_header
@@ -73,6 +74,8 @@ class CheckResult:
         omitted: Cells dropped by `on_invalid: omit`, `BLOCKED_SCHEMA`.
         shared_phones: row, of phone-only rows whose phone stands on another row too.
         repairs: Field → cells changed.
+        erased: Field → cells that erase it in clean rows; `erasures.counted_exactly`
+            takes those away that are not sent.
         fates: See `identity.decide`.
         line_nos: row, line_no of faulty rows, where the source has lines.
         exceptions: See `outcomes.Evidence`.
@@ -88,6 +91,7 @@ class CheckResult:
     omitted: pl.DataFrame
     shared_phones: pl.Series
     repairs: dict[str, int]
+    erased: dict[str, int]
     fates: pl.DataFrame
     line_nos: pl.DataFrame
     exceptions: pl.DataFrame
@@ -124,6 +128,7 @@ class _Findings:
     n_rows: Counter[int] = field(default_factory=Counter)
     n_clean: int = 0
     repairs: Counter[str] = field(default_factory=Counter)
+    erased: Counter[str] = field(default_factory=Counter)
     faults: list[pl.DataFrame] = field(default_factory=list)
     omitted: list[pl.DataFrame] = field(default_factory=list)
     unreadable: list[pl.DataFrame] = field(default_factory=list)
@@ -191,6 +196,7 @@ def check_source(
         omitted=_joined(found.omitted, BLOCKED_SCHEMA),
         shared_phones=shared["row"],
         repairs=dict(found.repairs),
+        erased=dict(found.erased),
         fates=fates,
         line_nos=_joined(found.line_nos, _LINES),
         exceptions=_exceptions(found, faults, unreadable, fates),
@@ -218,7 +224,7 @@ def _examine(
 ) -> _Examined:
     result = transform(piece, plan)
     clean = result.clean
-    encoded = encode(clean, raw=plan.raw, plain=plan.plain)
+    encoded = encode_slice(result, plan)
     is_large = pl.col("n_bytes") > rules.max_row_bytes
     too_large = encoded.frame.filter(is_large).select(ROW_KEY)
     if too_large.height:
@@ -234,6 +240,7 @@ def _gather(found: _Findings, examined: _Examined) -> None:
     found.n_rows[piece.source_no] += piece.n_rows
     found.n_clean += result.clean.height
     found.repairs.update(result.repairs)
+    found.erased.update(count_erased(result, examined.too_large))
     found.n_bytes += int(examined.encoded.frame["n_bytes"].sum())
     found.lint = merge(found.lint, examined.lint)
     if len(piece.empty):

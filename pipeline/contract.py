@@ -146,6 +146,18 @@ NATIVE_FIELDS: Final = (
 FIELD_BY_NAME: Final = {field.name: field for field in NATIVE_FIELDS}
 IDENTIFIERS: Final = ("email", "phone", "customId", "uuid", "clientId")
 
+
+def can_erase(name: str) -> bool:
+    """
+    Return whether null is known to erase the field with this dotted path.
+
+    It is said of native fields and attributes (API 3.9). What it does to the tags and
+    to an agreement is open (API 9, questions 7 and 8), and who loses an identifier may
+    become another person (question 9).
+    """
+    return name not in (*IDENTIFIERS, "tags") and not name.startswith("agreements.")
+
+
 # What a read returns and a write must not repeat (API 3.1, 3.10 and 8.9).
 READ_ONLY_NAMES: Final = frozenset(
     {
@@ -213,6 +225,7 @@ ROW_CODES: Final = {
     "VALUE": "A word that neither the field nor `values` knows.",
     "TYPE": "Cannot be converted to the declared type.",
     "TEXT": "U+0000, or nothing but variation selectors.",
+    "NO_ERASE": "The null token in an identifier, an agreement or the tags.",
     "BLANK": "A blank cell, and `rows.blank` is `block`.",
     "ID_CONFLICT": "Linked rows disagree about an identifier.",
     "DUPLICATE": "Several rows of one profile, and `rows.duplicates` is `block`.",

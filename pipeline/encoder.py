@@ -5,6 +5,8 @@ For each field an expression yields `"key":<json>`, or null where the cell is nu
 is null is left out. Nested objects are joined in a stage of their own, because polars
 computes a repeated sub-expression twice within one stage (2.5 instead of
 3.1 CPU s for the whole plan over a million rows, on a prototype).
+
+A cell that erases its field is null as well; a mark beside the rows tells it apart.
 """
 
 from __future__ import annotations
@@ -19,9 +21,17 @@ from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.records import Transformed
+    from pipeline.transform import TransformPlan
+
 # Of the text that rows become; another text of an equal row makes it another number.
 ENCODER_VERSION: Final = 1
 NESTED: Final = ("agreements", "attributes")
+
+
+def encode_slice(done: Transformed, plan: TransformPlan) -> Encoded:
+    """Write the clean rows of a slice, as the plan of its fields says."""
+    return encode(done.clean, raw=plan.raw, plain=plan.plain, erased=done.erased)
 
 
 def encode(
@@ -29,6 +39,7 @@ def encode(
     *,
     raw: frozenset[str] = frozenset(),
     plain: frozenset[str] = frozenset(),
+    erased: pl.DataFrame | None = None,
     lane: int = MAIN_LANE,
 ) -> Encoded:
     """
@@ -37,6 +48,8 @@ def encode(
     Args:
         raw: String columns that hold JSON already, compact and checked.
         plain: String columns without any character that JSON escapes.
+        erased: For the same rows, a Boolean column for each field with a cell that is
+            written as `"key":null`, instead of being left out.
         lane: Noted on the result.
 
     Frame:
@@ -51,24 +64,22 @@ def encode(
     of the text, so memory is a small multiple of the slice.
     """
     fields = [name for name in clean.columns if name not in ROW_KEY]
+    marks = {} if erased is None else erased.to_dict()
     plan = clean.lazy().select(
         *ROW_KEY,
         *(
-            _member(clean[name], is_raw=name in raw, is_plain=name in plain)
+            _member(
+                clean[name],
+                is_raw=name in raw,
+                is_plain=name in plain,
+                erased=marks.get(name),
+            )
             for name in fields
         ),
     )
-    for parent in NESTED:
-        inner = [name for name in fields if name.startswith(f"{parent}.")]
-        if inner:
-            joined = pl.col(parent)
-            plan = plan.with_columns(_joined(inner).alias(parent)).with_columns(
-                pl.when(joined != "")
-                .then(pl.lit(f'"{parent}":{{') + joined + pl.lit("}"))
-                .alias(parent)
-            )
     frame = (
-        plan.select(
+        _with_nested(plan, fields)
+        .select(
             *ROW_KEY,
             (
                 pl.lit("{") + _joined(_top_level(fields)) + pl.lit("}")
@@ -80,6 +91,20 @@ def encode(
         .collect()
     )
     return Encoded(frame, lane)
+
+
+def _with_nested(plan: pl.LazyFrame, fields: Sequence[str]) -> pl.LazyFrame:
+    """Add the member of each nested object; null where all of its cells are null."""
+    for parent in NESTED:
+        inner = [name for name in fields if name.startswith(f"{parent}.")]
+        if inner:
+            joined = pl.col(parent)
+            plan = plan.with_columns(_joined(inner).alias(parent)).with_columns(
+                pl.when(joined != "")
+                .then(pl.lit(f'"{parent}":{{') + joined + pl.lit("}"))
+                .alias(parent)
+            )
+    return plan
 
 
 def _top_level(fields: Sequence[str]) -> list[str]:
@@ -96,8 +121,10 @@ def _joined(names: Sequence[str]) -> pl.Expr:
     return pl.concat_str(names, separator=",", ignore_nulls=True)
 
 
-def _member(cells: pl.Series, *, is_raw: bool, is_plain: bool) -> pl.Expr:
-    """Return `"key":<json>` for a column, null where its cell is null."""
+def _member(
+    cells: pl.Series, *, is_raw: bool, is_plain: bool, erased: pl.Series | None
+) -> pl.Expr:
+    """Return `"key":<json>` for a column, null where its cell says nothing."""
     name, dtype = cells.name, cells.dtype
     key = name.split(".", 1)[1] if _is_nested(name) else name
     prefix = json.dumps(key, ensure_ascii=False) + ":"
@@ -115,6 +142,8 @@ def _member(cells: pl.Series, *, is_raw: bool, is_plain: bool) -> pl.Expr:
         member = _after(prefix, column.struct.json_encode())
         if cells.null_count():
             member = pl.when(column.is_not_null()).then(member)
+    if erased is not None:
+        member = pl.when(erased).then(pl.lit(prefix + "null")).otherwise(member)
     return member.alias(name)
 
 

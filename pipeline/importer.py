@@ -28,8 +28,10 @@ from pipeline.continuing import (
     versions_at_work,
 )
 from pipeline.delivery import DeliveryReport, deliver
-from pipeline.encoder import encode
+from pipeline.encoder import encode_slice
 from pipeline.endings import is_resumable
+from pipeline.erasing import excess
+from pipeline.erasures import accepted_erasures, counted_exactly
 from pipeline.errors import PipelineError
 from pipeline.files import make_private_dir, make_work_dir
 from pipeline.identifiers import IdentifierChecks
@@ -112,6 +114,7 @@ class RunReport:
         delivery: None under `check` and `--dry-run`.
         error: What stopped the run early; the counts are true all the same.
         folder: Of the run's files.
+        erased: Field → accepted rows that erase it; None where the source changed.
     """
 
     run_id: str
@@ -127,6 +130,7 @@ class RunReport:
     workspace: Workspace | None = None
     delivery: DeliveryReport | None = None
     error: PipelineError | None = None
+    erased: dict[str, int] | None = field(default_factory=dict)
 
     @property
     def is_resumable(self) -> bool:
@@ -188,8 +192,9 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         max_bytes = 0 if is_dry_run else request.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = _pass_1(line, store)
-            if connector is None or is_dry_run or check.stop is not None:
-                return _unsent(line, check)
+            stop = check.stop or excess(check.erased, request.job.rows.allow_erase)
+            if connector is None or is_dry_run or stop is not None:
+                return _unsent(line, check, stop)
             return await _send(line, check, store, connector)
 
 
@@ -203,40 +208,43 @@ def _open_line(request: ImportRequest, scratch: Path) -> _Line:
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)
     refuse_extra(mapping, len(source.columns))
-    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
+    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks(), source.kind)
     limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
     return _Line(request, run_id, scratch, source, mapping, plan, limits, pin)
 
 
 def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
+    rows = line.request.job.rows
     with line.request.progress.checking() as show:
 
         def on_rows(n_rows: int) -> None:
             line.request.stop.check()
             show(n_rows)
 
-        return check_source(
+        check = check_source(
             line.source,
             line.plan,
             CheckRules(
-                line.request.job.rows.duplicates,
+                rows.duplicates,
                 secrets.token_hex(32),
                 line.limits.max_row_bytes,
-                accepted=line.request.job.rows.accept_findings,
+                null_tokens=(rows.null_token,) if rows.null_token else (),
+                accepted=rows.accept_findings,
             ),
             folder=line.scratch / "digests",
             store=store,
             on_rows=on_rows,
         )
+    return counted_exactly(line.source, line.plan, check)
 
 
-def _unsent(line: _Line, check: CheckResult) -> RunReport:
+def _unsent(line: _Line, check: CheckResult, stop: PipelineError | None) -> RunReport:
     """Tell what pass 1 came to where nothing follows it."""
-    if check.stop is not None and line.request.continuation.run_id is not None:
-        raise check.stop  # the files of that run know what it sent before
+    if stop is not None and line.request.continuation.run_id is not None:
+        raise stop  # the files of that run know what it sent before
     make_private_dir(line.folder)
     files = write_run_files(line.folder, line.source, check, check.evidence())
-    return replace(_report(line, check, files), error=check.stop)
+    return replace(_report(line, check, files), error=stop)
 
 
 async def _send(
@@ -280,8 +288,9 @@ async def _send(
                 request.exit_code(files.counts, error),
                 state=RunState.PENDING if files.counts.pending else RunState.DONE,
             )
-    report = _report(line, check, files)
-    return replace(report, workspace=workspace, delivery=delivery, error=error)
+    erased = accepted_erasures(line.source, line.plan, check, files)
+    report = replace(_report(line, check, files), workspace=workspace, erased=erased)
+    return replace(report, delivery=delivery, error=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +352,7 @@ def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:
         return store.frames()
     plan = line.plan
     return map_ahead(
-        lambda piece: (
-            encode(transform(piece, plan).clean, raw=plan.raw, plain=plan.plain).frame
-        ),
+        lambda piece: encode_slice(transform(piece, plan), plan).frame,
         line.source.slices(),
     )
 

@@ -66,6 +66,18 @@ def reading_by_type(
     return reading_of(rule, dtype, timezone)
 
 
+def text_of(rule: FieldRule, dtype: pl.DataType) -> pl.Expr | None:
+    """Return the text of a column of type *dtype*, trimmed; None where it has none."""
+    column = pl.col(rule.column)
+    if dtype == JSON_CELL:
+        text = column.struct.field(TEXT_FIELD)
+    elif dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = column.cast(pl.String)
+    else:
+        return None
+    return text.str.strip_chars(OUTER_WHITE_SPACE) if rule.options.trim else text
+
+
 def repairable(reading: Reading, cells: pl.Series) -> pl.Series | None:
     """
     Return the text that a repair would have changed; null where a cell is no text.

@@ -111,6 +111,8 @@ class Transformed:
             dotted path. null means: not given, do not send.
         blocked: One line per fault, see `BLOCKED_SCHEMA`; the first of a row counts.
         omitted: Cells dropped by `on_invalid: omit`, same shape as `blocked`.
+        erased: For the rows of `clean`, a Boolean column for each field with a cell
+            that erases it; that cell is null in `clean`. None where there is none.
         repairs: Field → cells changed by a declared repair.
     """
 
@@ -118,6 +120,7 @@ class Transformed:
     blocked: pl.DataFrame
     omitted: pl.DataFrame
     repairs: dict[str, int]
+    erased: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

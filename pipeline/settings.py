@@ -34,7 +34,7 @@ from pipeline.contract import (
 SourceFormat = Literal["csv", "parquet", "jsonl"]
 Duplicates = Literal["fold", "first", "last", "block"]
 ExtraColumns = Literal["attributes", "ignore", "refuse"]
-Blank = Literal["omit", "block"]
+Blank = Literal["omit", "erase", "block"]
 AttributeType = Literal[
     "text", "integer", "number", "boolean", "date", "datetime", "json"
 ]
@@ -181,7 +181,13 @@ class RowSettings(_Section):
     What happens to blank cells, to several rows of one profile, to unknown columns.
 
     Attributes:
-        blank: `omit` leaves the field alone; `block` blocks the row.
+        blank: `omit` leaves the field alone; `erase` erases it, as far as `allow_erase`
+            goes; `block` blocks the row.
+        null_token: A text that erases the field, under every `blank`; compared as a
+            whole, without outer white space where the field trims it.
+        allow_erase: Field → cells of it that may erase in a run; a field that is not
+            named here is never erased, and one cell more stops the run before anything
+            is sent.
         duplicates: `fold` joins rows of one profile, `first` and `last` choose one,
             `block` sends none of them.
         extra_columns: Unmapped columns become `attributes`, or are ignored, or stop
@@ -193,6 +199,8 @@ class RowSettings(_Section):
     """
 
     blank: Blank = "omit"
+    null_token: Annotated[str, Field(pattern=r"^\S(.*\S)?$")] | None = None
+    allow_erase: dict[str, Annotated[int, Field(ge=0)]] = {}
     duplicates: Duplicates = "fold"
     extra_columns: ExtraColumns = "refuse"
     region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None

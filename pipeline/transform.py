@@ -2,8 +2,9 @@
 Source rows become clean rows: mapped, trimmed, normalised, checked; or blocked.
 
 Nothing is guessed and nothing is lost on the way: rows in = rows clean + rows blocked.
-A cell that is blank, absent or null means "not given" and is never sent; a cell that
-cannot be read blocks its row, unless its field says `on_invalid: omit`.
+A cell that is blank, absent or null means "not given" and is never sent, unless the
+job declares that it erases its field; a cell that cannot be read blocks its row, unless
+its field says `on_invalid: omit`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.contract import IDENTIFIERS, ROW_CODES, FieldKind
+from pipeline.contract import IDENTIFIERS, ROW_CODES, FieldKind, can_erase
+from pipeline.erasing import check_budgets, with_token
 from pipeline.errors import InvariantError
 from pipeline.identifiers import Checked
 from pipeline.json_values import reading_by_type, repairable
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
     from pipeline.identifiers import IdentifierChecks
-    from pipeline.settings import Job, Mapping
+    from pipeline.settings import Job, Mapping, SourceFormat
 
 
 # Digits, letters and dashes, by the rules of these fields.
@@ -48,6 +50,7 @@ class TransformPlan:
         plain: Fields whose clean text holds no character that JSON escapes.
         identifiers: Fields that can find a profile in this workspace.
         checks: Normalises identifiers; keeps what it learned for the whole run.
+        has_absent: Whether a null of the source is a cell that is not there at all.
     """
 
     readings: tuple[Reading, ...]
@@ -56,15 +59,23 @@ class TransformPlan:
     identifiers: tuple[str, ...]
     checks: IdentifierChecks
     block_blank: bool = False
+    erase_blank: bool = False
+    has_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """A field of one slice: its values, and a code where a cell is invalid."""
+    """
+    A field of one slice: its values, and a code where a cell is invalid.
+
+    Attributes:
+        erased: Whether a cell erases the field; None where none does.
+    """
 
     reading: Reading
     values: pl.Series
     codes: pl.Series | None
+    erased: pl.Series | None = None
 
 
 def plan_transform(
@@ -72,12 +83,18 @@ def plan_transform(
     dtypes: MappingType[str, pl.DataType],
     job: Job,
     checks: IdentifierChecks,
+    kind: SourceFormat = "csv",
 ) -> TransformPlan:
     """
     Compile *mapping* for columns of these types.
 
+    Args:
+        kind: Of the source. A null of JSONL is a cell that is not there at all, any
+            other one is blank.
+
     Raises:
-        SettingsError: A column's type cannot serve its field, or a zone is missing.
+        SettingsError: A column's type cannot serve its field, a zone is missing, or a
+            budget is for a field that is not mapped or cannot be erased.
     """
     attribute = job.workspace.email_attribute
     rules = [
@@ -88,10 +105,17 @@ def plan_transform(
         )
         for rule in mapping.rules
     ]
+    check_budgets(job.rows, rules)
     readings = tuple(
         reading_by_type(rule, dtypes[rule.column], job.workspace.timezone)
         for rule in rules
     )
+    token = job.rows.null_token
+    if token is not None:
+        readings = tuple(
+            with_token(reading, token, dtypes[reading.rule.column])
+            for reading in readings
+        )
     return TransformPlan(
         readings,
         frozenset(reading.rule.name for reading in readings if reading.raw),
@@ -99,6 +123,8 @@ def plan_transform(
         tuple(rule.name for rule in rules if rule.name in IDENTIFIERS),
         checks,
         block_blank=job.rows.blank == "block",
+        erase_blank=job.rows.blank == "erase",
+        has_absent=kind == "jsonl",
     )
 
 
@@ -125,15 +151,20 @@ def transform(piece: Slice, plan: TransformPlan) -> Transformed:
     clean = keys.with_columns(
         [cell.values.alias(cell.reading.rule.name) for cell in cells]
     )
+    erased = _erased(keys, cells)
     if faults.height:
         bad = faults.select("row_no").unique()
         clean = clean.join(bad, on="row_no", how="anti", maintain_order="left")
+        if erased is not None:
+            erased = erased.join(bad, on="row_no", how="anti", maintain_order="left")
         if clean.height + bad.height != piece.frame.height:
             raise InvariantError(
                 f"{piece.frame.height} rows went into the transform, and "
                 f"{clean.height} clean and {bad.height} blocked ones came out"
             )
-    return Transformed(clean, faults, omitted, _repairs(piece.frame, cells))
+    if erased is not None:
+        erased = erased.drop("row_no")
+    return Transformed(clean, faults, omitted, _repairs(piece.frame, cells), erased)
 
 
 def _read_fields(frame: pl.DataFrame, plan: TransformPlan) -> list[_Cells]:
@@ -151,17 +182,49 @@ def _read_fields(frame: pl.DataFrame, plan: TransformPlan) -> list[_Cells]:
             cells.append(_evaluate(reading, series))
         if reading.alien is not None:
             is_alien = frame.select(reading.alien.alias("alien"))["alien"]
-            cells[-1] = _without_aliens(cells[-1], is_alien)
+            cells[-1] = _refused(cells[-1], is_alien, "TYPE")
+        if plan.erase_blank or reading.token is not None:
+            cells[-1] = _with_erased(cells[-1], frame, plan)
     return cells
 
 
-def _without_aliens(cells: _Cells, is_alien: pl.Series) -> _Cells:
-    """Mark the cells of a type that the field cannot take; their values are null."""
-    if not is_alien.any():
+def _refused(cells: _Cells, refused: pl.Series, code: str) -> _Cells:
+    """Put *code* on cells that the field cannot take; their values are null."""
+    if not refused.any():
         return cells
     codes = pl.lit(None, pl.String) if cells.codes is None else cells.codes
-    marked = pl.when(is_alien).then(pl.lit("TYPE")).otherwise(codes)
+    marked = pl.when(refused).then(pl.lit(code)).otherwise(codes)
     return replace(cells, codes=pl.select(marked).to_series())
+
+
+def _with_erased(cells: _Cells, frame: pl.DataFrame, plan: TransformPlan) -> _Cells:
+    """Find the cells that erase the field; a blank one only where it is there."""
+    rule, token = cells.reading.rule, cells.reading.token
+    is_token = None if token is None else frame.select(token.alias("token"))["token"]
+    if not can_erase(rule.name):
+        return cells if is_token is None else _refused(cells, is_token, "NO_ERASE")
+    erased = is_token
+    if plan.erase_blank:  # a token has no value and no fault either
+        erased = _is_blank(cells)
+        if plan.has_absent:
+            erased &= frame[rule.column].is_not_null()
+    return (
+        replace(cells, erased=erased) if erased is not None and erased.any() else cells
+    )
+
+
+def _is_blank(cells: _Cells) -> pl.Series:
+    blank = cells.values.is_null()
+    return blank if cells.codes is None else blank & cells.codes.is_null()
+
+
+def _erased(keys: pl.DataFrame, cells: list[_Cells]) -> pl.DataFrame | None:
+    marks = [
+        cell.erased.alias(cell.reading.rule.name)
+        for cell in cells
+        if cell.erased is not None
+    ]
+    return keys.select("row_no", *marks) if marks else None
 
 
 def _check(rule: FieldRule, cells: pl.Series, checks: IdentifierChecks) -> Checked:
@@ -262,9 +325,9 @@ def _faults(
                 found = found.join(spared, on="row_no", how="anti")
             blocked.append(found)
         if plan.block_blank:
-            blank = cell.values.is_null()
-            if cell.codes is not None:
-                blank &= cell.codes.is_null()
+            blank = _is_blank(cell)
+            if cell.erased is not None:
+                blank &= ~cell.erased
             codes = pl.select(pl.when(blank).then(pl.lit("BLANK"))).to_series()
             blocked.append(_listed(keys, rule, codes, is_known))
     faults = _together(blocked)

@@ -85,6 +85,8 @@ class Reading:
             cannot be said. Looking for them costs half of what `invalid` does.
         alien: From the source frame: the cell is of a type that the field cannot take,
             so it is invalid (`TYPE`); `given` is null there. None where none can be.
+        token: From the source frame: the cell is the null token; `given` is null there.
+            None where no token is declared, or the column holds no text.
     """
 
     rule: FieldRule
@@ -96,6 +98,7 @@ class Reading:
     shortcut: Shortcut | None = None
     suspects: str = ""
     alien: pl.Expr | None = None
+    token: pl.Expr | None = None
 
 
 GIVEN = pl.col("given")

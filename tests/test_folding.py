@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from pipeline.folding import fold, folded_text
 from pipeline.records import FOLDED_LANE
 
+# None erases a field, and counts as given.
 SCALARS = st.one_of(
-    st.text(max_size=8), st.integers(), st.booleans(), st.lists(st.text(max_size=3))
+    st.none(),
+    st.text(max_size=8),
+    st.integers(),
+    st.booleans(),
+    st.lists(st.text(max_size=3)),
 )
 OBJECTS = st.dictionaries(st.text(max_size=3), SCALARS, min_size=1, max_size=4)
 ROWS = st.dictionaries(st.text(max_size=3), SCALARS | OBJECTS, max_size=5).flatmap(

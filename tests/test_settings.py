@@ -67,13 +67,15 @@ def test_a_misspelt_key_is_refused_in_every_section(section: str) -> None:
         ("delivery", "max_rows", [1, MAX_BATCH_ROWS], [0, MAX_BATCH_ROWS + 1]),
         ("delivery", "max_bytes", [1000, MAX_BATCH_BYTES], [999, MAX_BATCH_BYTES + 1]),
         ("rows", "region", ["PL", None], ["pl", "POL", "P", "PL\n", ""]),
-        ("rows", "blank", ["omit", "block"], ["erase", "OMIT", None]),
         (
             "rows",
             "accept_findings",
             [(), ("BOM", "E_NOTATION:a:b")],
             ["BOM", ("TYPO",), ("bom",), (":a",), None],
         ),
+        ("rows", "blank", ["omit", "erase", "block"], ["OMIT", None]),
+        ("rows", "null_token", ["NULL", "#N/A", "a b", None], ["", " ", "a ", "\n"]),
+        ("rows", "allow_erase", [{}, {"city": 0}], [{"city": -1}, {"city": "all"}, 5]),
         ("rows", "duplicates", ["fold", "first", "last", "block"], ["merge"]),
         ("rows", "extra_columns", ["attributes", "ignore", "refuse"], ["drop"]),
         ("source", "delimiter", [";", "\t", None], ["", ";;"]),
@@ -135,6 +137,8 @@ def test_the_schema_of_the_job_is_json_and_holds_the_defaults() -> None:
         "extra_columns": "refuse",
         "region": None,
         "accept_findings": [],
+        "null_token": None,
+        "allow_erase": {},
     }
     delivery = properties(schema, "DeliverySettings")
     assert {key: told["default"] for key, told in delivery.items()} == {

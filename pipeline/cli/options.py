@@ -35,6 +35,19 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _budgets(
+    _context: click.Context, _option: click.Parameter, told: tuple[str, ...]
+) -> dict[str, int]:
+    """Read FIELD=N; the name of an attribute may hold the sign, a number cannot."""
+    budgets = {}
+    for text in told:
+        name, _, number = text.rpartition("=")
+        if not name or not (number.isascii() and number.isdigit()):
+            raise click.BadParameter(f"{text!r} is not FIELD=N, such as city=20")
+        budgets[name] = int(number)
+    return budgets
+
+
 job_option = click.option(
     "-c", "--config", "config", metavar="JOB", help="Job file, YAML or TOML."
 )
@@ -111,8 +124,16 @@ row_options = _stacked(
     ),
     click.option(
         "--blank",
-        type=click.Choice(["omit", "block"]),
+        type=click.Choice(["omit", "erase", "block"]),
         help="What a blank cell means. [default: omit]",
+    ),
+    click.option("--null-token", metavar="TEXT", help="A cell that erases its field."),
+    click.option(
+        "--allow-erase",
+        metavar="FIELD=N",
+        multiple=True,
+        callback=_budgets,
+        help="Rows that may erase a field; repeatable. [default: none]",
     ),
     click.option(
         "--duplicates",
@@ -212,6 +233,8 @@ def job_of(
         "rows",
         extra_columns=flags.get("extra_columns"),
         blank=flags.get("blank"),
+        null_token=flags.get("null_token"),
+        allow_erase=_budgets_of(found.job, flags),
         duplicates=flags.get("duplicates"),
         region=flags.get("region"),
         accept_findings=flags.get("accept_finding") or None,
@@ -219,6 +242,12 @@ def job_of(
     _put_delivery(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
     return _job(told, mapping), work_dir(flags.get("work_dir"), found)
+
+
+def _budgets_of(job: Job, flags: dict[str, Any]) -> dict[str, int] | None:
+    """Return the budgets of the job with those of the flags; None without a flag."""
+    told: dict[str, int] = flags.get("allow_erase") or {}
+    return {**job.rows.allow_erase, **told} if told else None
 
 
 def job_to_resume(remembered: Job, flags: dict[str, Any]) -> Job:

@@ -84,6 +84,7 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
         "findings": [_finding(finding) for finding in report.check.findings],
         "omitted_invalid": report.check.omitted.height,
         "repairs": report.check.repairs,
+        "erased": {"planned": report.check.erased, "accepted": report.erased},
         "requests": {
             "sent": delivery.n_requests if delivery else 0,
             "retried": delivery.n_retried if delivery else 0,
@@ -120,6 +121,7 @@ def nothing_summary(
         "findings": [],
         "omitted_invalid": 0,
         "repairs": {},
+        "erased": {"planned": {}, "accepted": {}},
         "requests": {"sent": 0, "retried": 0, "status": {}},
         "n_anomalies": 0,
         "bytes_sent": 0,
@@ -168,6 +170,7 @@ def run_lines(report: RunReport, seconds: float) -> list[str]:
     lines += [*_reason_lines(report), *_hint_lines(report), *_repair_lines(report)]
     lines += _remedy_lines(report)
     lines += _finding_lines(report)
+    lines += _erased_lines(report)
     lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
     return [*lines, *files]
 
@@ -273,11 +276,7 @@ def _repair_lines(report: RunReport) -> list[str]:
     lines = []
     if report.check.repairs:
         told = ", ".join(f"{name} {n:,}" for name, n in report.check.repairs.items())
-        lines += textwrap.wrap(
-            f"cells repaired (white space, case, number form): {told}",
-            78,
-            subsequent_indent="         ",
-        )
+        lines += _wrapped(f"cells repaired (white space, case, number form): {told}")
     if n_omitted := report.check.omitted.height:
         lines.append(f"{n_omitted:,} invalid cells left out (findings.csv)")
     if n_shared := len(report.check.shared_phones):
@@ -303,6 +302,28 @@ def _finding_lines(report: RunReport) -> list[str]:
     if n_more := len(findings[SHOWN_FINDINGS:]):
         lines.append(f"  and {counted(n_more, 'more finding')}")
     return lines
+
+
+def _erased_lines(report: RunReport) -> list[str]:
+    """Return which fields are erased, in how many rows."""
+    planned, accepted = report.check.erased, report.erased
+    if not planned:
+        return []
+    if report.delivery is None:
+        told = [f"{name} {n:,}" for name, n in planned.items()]
+        return _wrapped(f"rows that would erase a field: {', '.join(told)}")
+    if accepted is None:
+        return ["fields were erased; in how many rows, a changed source cannot tell"]
+    told = [
+        f"{name} {accepted.get(name, 0):,}"
+        + (f" of {n:,}" if accepted.get(name, 0) != n else "")
+        for name, n in planned.items()
+    ]
+    return _wrapped(f"accepted rows that erase a field: {', '.join(told)}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 78, subsequent_indent="         ")
 
 
 def forecast_line(report: RunReport) -> str:

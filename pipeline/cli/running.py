@@ -61,6 +61,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     talk = _talk(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
+    _refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
     connector = None if flags["dry_run"] else _connector(job, flags)
@@ -192,6 +193,15 @@ def _show_mapping(
             "and --region another one: correct the job, or leave the flag out"
         )
     talk.say("\n".join(mapping_lines(mapping)))
+
+
+def _refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
+    rows = job.rows
+    if flags["allow_erase"] and rows.blank != "erase" and rows.null_token is None:
+        raise SettingsError(
+            "--allow-erase allows what nothing does: a cell erases its field under "
+            "--blank erase, or when it is the --null-token"
+        )
 
 
 def _connector(job: Job, flags: dict[str, Any]) -> Connector:
