@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -192,8 +191,9 @@ def test_a_field_is_gone_if_and_only_if_its_cell_erases(
     crm.n_batches = 0
     for name in sorted(counts)[:1]:  # one too few for one field: nothing is sent
         budget = {**counts, name: counts[name] - 1}
-        with pytest.raises(LimitError, match=re.escape(f"{name} in {counts[name]} ")):
-            crm.run(path, rows={**told, "allow_erase": budget})
+        refused = crm.run(path, rows={**told, "allow_erase": budget}).error
+        assert isinstance(refused, LimitError)
+        assert f"{name} in {counts[name]} " in str(refused)
         assert crm.n_batches == 0
     report = crm.run(path, rows={**told, "allow_erase": dict(counts)})
 
@@ -243,8 +243,9 @@ def test_rows_of_one_profile_erase_as_the_row_they_become(
     budget = {name: sum(n for _, _, n in profiles)}
     told: dict[str, Any] = {"duplicates": duplicates, "null_token": TOKEN}
 
-    with pytest.raises(LimitError):
-        crm.run(path, rows={**told, "allow_erase": {name: budget[name] - 1}})
+    less = {name: budget[name] - 1}
+    refused = crm.run(path, rows={**told, "allow_erase": less}).error
+    assert isinstance(refused, LimitError)
     request = crm.request(path, rows={**told, "allow_erase": budget})
     report = crm.run_request(replace(request, max_store_bytes=0))
 
