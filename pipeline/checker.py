@@ -50,7 +50,7 @@ class CheckRules:
     Attributes:
         key: Secret text of this run, for the digests of identifiers.
         max_row_bytes: The longest row that can be sent.
-        null_tokens: Words that are declared to mean nothing.
+        null_tokens: Words that are declared: they erase the field.
         accepted: Findings that stop nothing, see `findings.ranked`.
     """
 

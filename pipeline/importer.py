@@ -228,7 +228,7 @@ def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
                 rows.duplicates,
                 secrets.token_hex(32),
                 line.limits.max_row_bytes,
-                null_tokens=(rows.null_token,) if rows.null_token else (),
+                null_tokens=() if rows.null_token is None else (rows.null_token,),
                 accepted=rows.accept_findings,
             ),
             folder=line.scratch / "digests",

@@ -316,6 +316,6 @@ _JUDGES: Final[dict[str, Callable[[ColumnEvidence, Role], _Told | None]]] = {
     "NULL_WORD": _of_sign(
         Sign.NULL_WORD,
         "with a word that stands for nothing, such as NULL, #N/A or nan. Export empty "
-        "cells, or declare the word as `null_token`.",
+        "cells, or declare the word as `null_token`, if it is to erase the field.",
     ),
 }

@@ -201,7 +201,7 @@ def roles_of(
     A column that serves several fields has the role of the first of them.
 
     Args:
-        null_tokens: Words that are declared to mean nothing.
+        null_tokens: Words that are declared: they erase the field.
     """
     declared = frozenset(null_tokens)
     roles: dict[str, Role] = {}

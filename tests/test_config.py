@@ -228,7 +228,7 @@ mapping:
       column: c
       kind: number
     b: {column: c, values: {x: null, y: [1]}}
-rows: {blank: erase}
+rows: {blank: wipe}
 source:
   path: [a.csv, 3]
 delivery: {concurrency: 99}
@@ -250,7 +250,7 @@ delivery: {concurrency: 99}
             "  line 11: mapping.attributes.a.kind: unknown key",
             f"  line 12: mapping.attributes.b.values.x: {quotes}",
             f"  line 12: mapping.attributes.b.values.y: {quotes}",
-            "  line 13: rows.blank: Input should be 'omit' or 'block'",
+            "  line 13: rows.blank: Input should be 'omit', 'erase' or 'block'",
             f"  line 15: source.path.1: {quotes}",
             "  line 16: delivery.concurrency: Input should be less than or equal to 32",
         ]
