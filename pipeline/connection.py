@@ -71,7 +71,11 @@ async def connected(
         UnreachableError: Nothing answers.
         AccessError, ContractError: As the client says.
     """
-    async with Client(connector.remote, transport=connector.transport) as client:
+    async with Client(
+        connector.remote,
+        transport=connector.transport,
+        monotonic=connector.clock.now,
+    ) as client:
         try:
             reply = await patiently(
                 connector,

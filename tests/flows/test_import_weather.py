@@ -174,6 +174,32 @@ async def test_a_service_that_dies_on_batches_leaves_every_row_pending(
         assert sandbox.store.count_profiles() == 0
 
 
+class FirstLoginTorn(Wire):
+    """A service that logs in, and whose first answer gets lost."""
+
+    n_logins = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if "login" in request.url.path:
+            self.n_logins += 1
+            if self.n_logins == 1:
+                raise httpx.ReadError("")
+        return response
+
+
+@pytest.mark.anyio
+async def test_the_pause_after_a_failed_login_is_of_the_same_clock_as_the_waits(
+    tmp_path: Path,
+) -> None:
+    async with under("calm") as (sandbox, connector):
+        torn = replace(connector, transport=FirstLoginTorn(sandbox))
+        report = await imported(tmp_path, torn)
+
+        assert report.error is None
+        assert report.counts.accepted == N_ROWS
+
+
 @pytest.mark.anyio
 async def test_a_service_that_never_speaks_is_told_before_anything_is_sent(
     tmp_path: Path,
