@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +111,23 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        # A disk that refuses even this has said so already.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_below(folder: Path) -> Iterator[None]:
+    """
+    Tell of a disk that refuses what a block does in *folder*.
+
+    Raises:
+        CannotWriteError: In place of an OSError that nobody else has explained.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(Path(error.filename or folder), error) from error
 
 
 def make_private_dir(path: Path) -> Path:

@@ -33,7 +33,7 @@ from pipeline.endings import is_resumable
 from pipeline.erasing import excess
 from pipeline.erasures import accepted_erasures, counted_exactly
 from pipeline.errors import PipelineError
-from pipeline.files import make_private_dir, make_work_dir
+from pipeline.files import make_private_dir, make_work_dir, writing_below
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_tables import Run, RunState
@@ -175,6 +175,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         SettingsError, SourceError: Before anything was sent.
         AccessError, RemoteError: Before anything was sent.
         LockedError: Another run holds the work folder, or writes to the workspace.
+        CannotWriteError, JournalDamagedError: The disk of the work folder fails.
         StaleRunError: A newer run of the dataset bars the one that was to go on.
         StoppedError: Somebody asked to stop before anything was sent.
         SourceChangedError: The source is not the one that was checked, or that the
@@ -184,9 +185,11 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         check_base_url(connector.remote.base_url)  # before an hour of reading
     make_work_dir(request.work_dir)
     with (
+        writing_below(request.work_dir),
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
     ):
+        (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
         line = _open_line(request, scratch)
         is_dry_run = request.is_dry_run or connector is None
         max_bytes = 0 if is_dry_run else request.max_store_bytes

@@ -140,7 +140,10 @@ def _taken(handle: int, path: Path, holder: Holder) -> bool:
 
 def _check_that_it_holds(path: Path, holder: Holder) -> None:
     """Try to take it once more: some network disks grant a lock to everybody."""
-    second = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        second = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError as error:
+        raise _cannot(path, error.strerror) from error
     try:
         if _taken(second, path, holder):
             raise _cannot(path, "its disk grants one lock to two")

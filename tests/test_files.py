@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CannotWriteError, SourceMissingError
-from pipeline.files import make_private_dir, replacing, sha256_of
+from pipeline.files import make_private_dir, replacing, sha256_of, writing_below
 
 
 def mode_of(path: Path) -> int:
@@ -52,6 +52,34 @@ def test_a_failing_block_leaves_what_was_there(tmp_path: Path) -> None:
 
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.csv"]  # noqa: PTH208
+
+
+def test_what_went_wrong_first_is_told(tmp_path: Path) -> None:
+    with (  # noqa: PT012 - the block is what is tested
+        pytest.raises(ZeroDivisionError),
+        replacing(tmp_path / "a.csv") as draft,
+    ):
+        draft.unlink()
+        draft.mkdir()  # what cannot be removed like a file
+        raise ZeroDivisionError
+
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_refusal_of_the_disk_is_told_with_its_place_and_reason(
+    tmp_path: Path,
+) -> None:
+    with (
+        pytest.raises(CannotWriteError, match="missing/a cannot be written"),
+        writing_below(tmp_path),
+    ):
+        (tmp_path / "missing" / "a").touch()
+    # polars tells everything in one text.
+    with (
+        pytest.raises(CannotWriteError, match=rf"{tmp_path}.*No space \(28\)"),
+        writing_below(tmp_path),
+    ):
+        raise OSError("No space (28)")
 
 
 def test_an_existing_file_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -136,6 +136,17 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_lock_file_that_vanishes_meanwhile_is_told(tmp_path: Path) -> None:
+    def vanish(_handle: int, _operation: int) -> None:
+        (tmp_path / "lock").unlink()
+
+    with (
+        pytest.raises(CannotWriteError, match="Put the work folder"),
+        lock_folder(tmp_path, holder=Holder(flock=vanish)),
+    ):
+        pass
+
+
 def test_a_lock_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     def spoil(handle: int, _operation: int) -> None:
         if taken:

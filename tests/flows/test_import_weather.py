@@ -24,7 +24,7 @@ from pipeline import (
     run_import,
 )
 from pipeline.contract import BATCH_PATH
-from pipeline.errors import PatienceEndedError, RemoteError
+from pipeline.errors import CannotWriteError, PatienceEndedError, RemoteError
 from pipeline.retrying import Clock
 from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
 from pipeline.sandbox.weather import parse_weather
@@ -198,6 +198,16 @@ async def test_the_pause_after_a_failed_login_is_of_the_same_clock_as_the_waits(
 
         assert report.error is None
         assert report.counts.accepted == N_ROWS
+
+
+@pytest.mark.anyio
+async def test_a_work_folder_that_refuses_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "work" / ".gitignore").mkdir(parents=True)
+    async with under("calm") as (sandbox, connector):
+        with pytest.raises(CannotWriteError, match=r"\.gitignore cannot be written"):
+            await imported(tmp_path, connector)
+
+        assert sandbox.store.batches() == []
 
 
 @pytest.mark.anyio
