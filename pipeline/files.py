@@ -135,7 +135,8 @@ def make_private_dir(path: Path) -> Path:
     Create the folder *path* and its parents, and return it.
 
     Effects: *path* is 0700 afterwards, also when it existed; parents that existed are
-    left alone, new ones are 0700.
+    left alone, new ones are 0700. What is new outlives a power cut: without that,
+    a flushed file in it might not.
 
     Raises:
         CannotWriteError: It cannot be created, or is not a folder.
@@ -144,6 +145,7 @@ def make_private_dir(path: Path) -> Path:
         for folder in reversed((path, *path.parents)):
             if not folder.is_dir():
                 folder.mkdir(mode=_PRIVATE_DIR, exist_ok=True)
+                _flush(folder.parent)
         path.chmod(_PRIVATE_DIR)
     except OSError as error:
         raise CannotWriteError(
