@@ -156,9 +156,14 @@ class Reserve:
 
 
 def _primary_code(error: sqlite3.Error) -> int:
-    """Return the code without its details; what Python itself raises has none."""
+    """
+    Return the code without its details; what Python itself raises has none.
+
+    That the index in shared memory cannot grow is a full disk: nothing of the journal
+    itself has failed.
+    """
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
-    return code & 0xFF
+    return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import CannotWriteError, JournalDamagedError, SettingsError
 from pipeline.journal import Journal
-from pipeline.journal_file import RESERVE_BYTES, Reserve, connect
+from pipeline.journal_file import RESERVE_BYTES, Reserve, connect, is_disk_full
 from pipeline.journal_tables import MIGRATIONS, SCHEMA_VERSION, Run, RunState
 from pipeline.records import BatchState, Fingerprint
 
@@ -149,6 +149,20 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         connect(tmp_path / "journal.sqlite")
     with pytest.raises(CannotWriteError):
         connect(tmp_path / "missing" / "journal.sqlite")
+
+
+def test_no_room_for_the_index_is_a_full_disk_and_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, hard))  # a small disk
+    try:
+        with pytest.raises(CannotWriteError, match="free the disk") as refused:
+            connect(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_disk_full(refused.value)
+
+    connect(path).close()
 
 
 def test_the_reserve_is_real_space_and_given_back_once(tmp_path: Path) -> None:
