@@ -10,9 +10,10 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.settings import SourceFormat
+
+_IO_ERROR: Final = re.compile(r"IO error: (.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,16 @@ def _write_parquet(
         yield pl.DataFrame(schema=schema)
         yield from frames()
 
-    register_io_source(source, schema=dict(schema)).sink_parquet(
-        draft, compression="zstd"
-    )
+    try:
+        register_io_source(source, schema=dict(schema)).sink_parquet(
+            draft, compression="zstd"
+        )
+    except pl.exceptions.ComputeError as error:
+        # That is how polars tells of a disk that fails in the middle of a file.
+        refusal = _IO_ERROR.search(str(error))
+        if refusal is None:
+            raise
+        raise OSError(refusal[1]) from error
 
 
 def _write_csv(
