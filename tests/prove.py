@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from torture import bad_list, canaries, faults, journal_cost
+from torture import bad_list, canaries, faults, journal_cost, nth_operation, power_loss
 from torture.proof import Chapter, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
+    "nth-operation": nth_operation.prove,
+    "power-loss": power_loss.prove,
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
