@@ -3,8 +3,8 @@ Files as they lie on disk: hashing them, and replacing them whole or not at all.
 
 The only place that writes a file under its final name. A reader of that name sees the
 old content or the new one, never a part; after a crash at most a hidden temporary file
-is left beside it. What is written may hold personal data, so it is private: files 0600,
-folders 0700.
+is left beside it, for `remove_drafts`. What is written may hold personal data, so it is
+private: files 0600, folders 0700.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _FAILURES = frozenset(
 )
 # polars hands on the number of an error in its text alone.
 _NUMBER = re.compile(r"\(os error (\d+)\)")
+# A hidden name, and what `mkstemp` adds to it.
+_DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def sha256_of(path: Path) -> str:
@@ -128,6 +130,23 @@ def writing_below(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _cannot_write(Path(error.filename or folder), error) from error
+
+
+def remove_drafts(folder: Path) -> None:
+    """
+    Remove the temporary files that `replacing` left when its process died.
+
+    Nobody else may write to *folder* meanwhile.
+
+    Raises:
+        CannotWriteError: One cannot be removed; it may hold personal data.
+    """
+    for path in folder.glob(".*"):
+        if _DRAFT.fullmatch(path.name):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise _cannot_write(path, error) from error
 
 
 def make_private_dir(path: Path) -> Path:

@@ -33,7 +33,12 @@ from pipeline.endings import is_resumable
 from pipeline.erasing import excess
 from pipeline.erasures import accepted_erasures, counted_exactly
 from pipeline.errors import PipelineError
-from pipeline.files import make_private_dir, make_work_dir, writing_below
+from pipeline.files import (
+    make_private_dir,
+    make_work_dir,
+    remove_drafts,
+    writing_below,
+)
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_tables import Run, RunState
@@ -189,7 +194,8 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
     ):
-        (request.work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
+        for folder in (request.work_dir / "runs").glob("*"):
+            remove_drafts(folder)
         line = _open_line(request, scratch)
         is_dry_run = request.is_dry_run or connector is None
         max_bytes = 0 if is_dry_run else request.max_store_bytes

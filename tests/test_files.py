@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CannotWriteError, SourceMissingError
-from pipeline.files import make_private_dir, replacing, sha256_of, writing_below
+from pipeline.files import (
+    make_private_dir,
+    remove_drafts,
+    replacing,
+    sha256_of,
+    writing_below,
+)
 
 
 def mode_of(path: Path) -> int:
@@ -146,3 +152,24 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CannotWriteError, match="cannot be created"):
         make_private_dir(tmp_path / "a" / "b")
+
+
+def test_a_draft_that_a_crash_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with replacing(tmp_path / "rows.csv") as draft:
+        left = tmp_path / draft.name
+        copy = draft.read_bytes()
+    left.write_bytes(copy)
+    for name in (".gitignore", ".rows.csv", "rows.csv.abcd1234"):
+        (tmp_path / name).touch()
+
+    remove_drafts(tmp_path)
+
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"rows.csv", ".gitignore", ".rows.csv", "rows.csv.abcd1234"}
+
+
+def test_a_draft_that_cannot_be_removed_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".rows.csv.abcd1234").mkdir()
+
+    with pytest.raises(CannotWriteError, match="abcd1234 cannot be written"):
+        remove_drafts(tmp_path)

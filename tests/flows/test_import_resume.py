@@ -464,3 +464,19 @@ async def test_findings_accepted_before_stay_accepted_and_others_stop(
         report = await at.run(resumption, wire)
         assert report.error is None
         assert report.counts.accepted == 80
+
+
+@pytest.mark.anyio
+async def test_a_file_that_was_being_written_is_removed_by_whoever_comes_next(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as at:
+        run_id, _ = await at.stopped()
+        folder = tmp_path / "work" / "runs" / run_id
+        whole = {path.name for path in folder.iterdir()}
+        (folder / ".rejected.csv.k2_x9abc").write_text("somebody@example.com")
+        (folder / ".kept").write_text("not ours")
+
+        await at.run(replace(at.request(), is_dry_run=True))
+
+        assert {path.name for path in folder.iterdir()} == whole | {".kept"}

@@ -33,7 +33,7 @@ from pipeline import (
     remembered_job,
     run_import,
 )
-from pipeline.cli.exit_codes import exit_code_of, exit_code_of_rows
+from pipeline.cli.exit_codes import exit_code_of, exit_code_of_run
 from pipeline.cli.render import run_summary
 from pipeline.errors import PipelineError
 from pipeline.journal import JOURNAL_NAME, Journal
@@ -178,9 +178,7 @@ async def _run(place: Place, day: Day, resume: str | None) -> Ended:
             request = ImportRequest(
                 place.job(day.concurrency),
                 place.work_dir,
-                exit_code=lambda counts, error: exit_code_of_rows(
-                    counts.blocked + counts.rejected, error
-                ),
+                exit_code=lambda counts, error: exit_code_of_run(counts, error),
             )
             if resume is not None:
                 request = replace(
@@ -192,7 +190,7 @@ async def _run(place: Place, day: Day, resume: str | None) -> Ended:
             work = run_import(request, connector)
             report = await (day.drive(work, request.stop) if day.drive else work)
             counts, error = report.counts, report.error
-            code = exit_code_of_rows(counts.blocked + counts.rejected, error)
+            code = exit_code_of_run(counts, error)
             write_json(report.folder / "summary.json", run_summary(report, code, 1.0))
         except PipelineError as ended:
             return Ended(exit_code_of(ended), type(ended).__name__)
