@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from torture import bad_list, canaries, faults, journal_cost, nth_operation, power_loss
+from torture.kills import kills
 from torture.proof import Chapter, Machine
+from torture.worst_weather import worst_weather
 
 MACHINES: Final[dict[str, Machine]] = {
+    "kills": kills,
+    "worst-weather": worst_weather,
     "nth-operation": nth_operation.prove,
     "power-loss": power_loss.prove,
     "journal": journal_cost.prove,
