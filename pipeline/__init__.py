@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.retention import Purged, purge_runs
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
+    from pipeline.tracing import rows_of, shared_phones
     from pipeline.writer import write_json
 
 _HOMES = {
@@ -74,8 +75,10 @@ _HOMES = {
     "read_back": "readback",
     "remembered_job": "continuing",
     "resumable_runs": "continuing",
+    "rows_of": "tracing",
     "run_details": "history",
     "run_import": "importer",
+    "shared_phones": "tracing",
     "update_profile": "profiles",
     "workspace_of": "connection",
     "write_json": "writer",
@@ -112,8 +115,10 @@ __all__ = [
     "read_back",
     "remembered_job",
     "resumable_runs",
+    "rows_of",
     "run_details",
     "run_import",
+    "shared_phones",
     "update_profile",
     "workspace_of",
     "write_json",

@@ -100,6 +100,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "stopping",
                 "tally",
                 "terms",
+                "tracing",
                 "turnstile",
             }
         ),

@@ -7,7 +7,7 @@ NAMES = """
     PipelineError ProfileReply Purged RemoteSettings ResumePlan RowCounts Run RunDetails
     RunReport Secret StopSignal Workspace create_profile delete_profile export_profiles
     get_profile list_runs propose_job purge_runs read_back remembered_job resumable_runs
-    run_details run_import update_profile workspace_of write_json
+    rows_of run_details run_import shared_phones update_profile workspace_of write_json
 """.split()
 
 

@@ -151,6 +151,8 @@ row_options = _stacked(
     ),
     click.option("--max-rows", type=int, help="Rows a request. [default: 1000]"),
     click.option("--max-bytes", type=int, help="Bytes a request. [default: 950000]"),
+)
+empty_options = _stacked(
     click.option(
         "--allow-empty", is_flag=True, help="A file of 0 bytes is no error, but 0 rows."
     ),

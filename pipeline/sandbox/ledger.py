@@ -15,6 +15,7 @@ from pipeline.sandbox.records import (
     BatchRecord,
     Clocks,
     RequestRecord,
+    Taken,
     TruthEvent,
     TruthKind,
     batch_record,
@@ -43,6 +44,11 @@ _BATCHES: Final = (
     "r.status, r.answered, coalesce(q.applied = 1, 0), coalesce(q.effects, '{}') "
     "FROM requests r LEFT JOIN queue q USING (request_no) WHERE r.name = ? "
     "ORDER BY r.request_no"
+)
+_TAKEN: Final = (
+    "SELECT count(*), coalesce(sum(n_items), 0), coalesce(sum(n_all), 0) FROM ("
+    "SELECT max(q.n_items) AS n_items, sum(q.n_items) AS n_all FROM queue q "
+    "JOIN requests r USING (request_no) WHERE r.name = ? GROUP BY r.digest)"
 )
 _TRUTH: Final = (
     "SELECT at_s, kind, request_no, name, digest, status FROM truth ORDER BY no"
@@ -92,6 +98,12 @@ class Ledger:
         with self._lock:
             found = self._db.execute(_BATCHES, ("batch",))
             return [batch_record(row) for row in found]
+
+    def taken(self) -> Taken:
+        """Count the batches that were accepted into the queue so far."""
+        with self._lock:
+            n_batches, n_items, n_all = self._db.execute(_TAKEN, ("batch",)).fetchone()
+        return Taken(n_batches, n_items, n_all - n_items)
 
     def truth(self) -> list[TruthEvent]:
         """Return everything that happened, in the order it happened."""

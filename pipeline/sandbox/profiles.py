@@ -64,6 +64,11 @@ def stamp_of(now_s: float, write_no: int) -> Stamp:
     )
 
 
+def generated_uuid(client_id: int) -> str:
+    """Return the uuid of a profile that nobody gave one."""
+    return str(uuid.uuid5(_NAMESPACE, f"profile {client_id}"))
+
+
 def is_recognised(scalars: Mapping[str, str | None], rules: Switches) -> bool:
     """Tell a recognised profile from an anonymous one (API contract, section 3.4)."""
     main = "customId" if rules.non_unique_emails else "email"
@@ -88,7 +93,7 @@ def create(
     A uuid, the gravatar address and, for a create with nothing but an e-mail, the
     first name appear although nobody sent them (API contract, section 3.1).
     """
-    own_uuid = item.get("uuid") or str(uuid.uuid5(_NAMESPACE, f"profile {client_id}"))
+    own_uuid = item.get("uuid") or generated_uuid(client_id)
     empty = Profile(
         client_id=client_id,
         scalars={**_BLANK, "sex": facts.DEFAULT_SEX, "uuid": own_uuid},

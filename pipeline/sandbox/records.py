@@ -102,6 +102,22 @@ def batch_record(row: tuple[Any, ...]) -> BatchRecord:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """
+    What was accepted into the queue.
+
+    Attributes:
+        n_batches: With different bodies.
+        n_items: Of these.
+        n_items_again: Items of bodies that came once more.
+    """
+
+    n_batches: int
+    n_items: int
+    n_items_again: int
+
+
 class TruthKind(Enum):
     """What the server knows to have happened to a request."""
 

@@ -39,6 +39,7 @@ from pipeline.sandbox.writes import (
 _PLACES: Final = ", ".join("?" * rows.N_COLUMNS)
 _SELECT: Final = f"SELECT {rows.COLUMNS} FROM profiles"  # noqa: S608 - constants
 _PUT: Final = f"INSERT OR REPLACE INTO profiles VALUES ({_PLACES})"  # noqa: S608
+_PAGE: Final = f"{_SELECT} WHERE client_id > ? ORDER BY client_id LIMIT 1000"
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _BY_IDS: Final = f"{_SELECT} WHERE client_id {_AMONG}"
 _BY_PHONE: Final = f"SELECT client_id FROM profiles WHERE phone {_AMONG}"  # noqa: S608
@@ -300,12 +301,17 @@ class Store:
             return [row[0] for row in found]
 
     def profiles(self) -> Iterator[Profile]:
-        """Iterate over all profiles by id, as they are at the first step."""
-        with self._lock:
-            self._settle_due()
-            found = self._db.execute(f"{_SELECT} ORDER BY client_id").fetchall()
-        for row in found:
-            yield rows.from_row(row)
+        """Iterate over all profiles by id, each page as it is when it is reached."""
+        last = 0
+        while True:
+            with self._lock:
+                self._settle_due()
+                found = self._db.execute(_PAGE, (last,)).fetchall()
+            page = [rows.from_row(row) for row in found]
+            if not page:
+                return
+            yield from page
+            last = page[-1].client_id
 
     # --- the log ---------------------------------------------------------------------
 

@@ -178,7 +178,7 @@ async def _run(place: Place, day: Day, resume: str | None) -> Ended:
             request = ImportRequest(
                 place.job(day.concurrency),
                 place.work_dir,
-                exit_code=lambda counts, error: exit_code_of_run(counts, error),
+                exit_code=exit_code_of_run,
             )
             if resume is not None:
                 request = replace(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.options import (
+    empty_options,
     job_option,
     json_option,
     row_options,
@@ -23,6 +24,7 @@ from pipeline.cli.running import run
 @work_dir_option
 @source_options
 @row_options
+@empty_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.options import (
+    empty_options,
     job_option,
     json_option,
     limit_options,
@@ -28,6 +29,7 @@ from pipeline.cli.running import run
 @click.option("--dry-run", is_flag=True, help="Check only; send nothing.")
 @source_options
 @row_options
+@empty_options
 @click.option("--fresh", is_flag=True, help="Begin anew; continue no earlier run.")
 @replan_option
 @pace_options
