@@ -326,7 +326,7 @@ class Sender:
                 and not self._turnstile.stopped.is_set()
             ):
                 verdict = await self._attempt(self._control)
-                if verdict.step is Step.AGAIN:
+                if verdict.step is Step.AGAIN or verdict.step in _FINAL_STEPS:
                     return verdict
         if self._turnstile.stopped.is_set():
             return STOPPED

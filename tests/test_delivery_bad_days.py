@@ -388,6 +388,27 @@ def test_a_row_that_kills_its_batch_is_found_and_quarantined(
     assert done.ended_s < 300
 
 
+@pytest.mark.parametrize(
+    ("answer", "error"), [(415, ContractError), (404, SettingsError)]
+)
+def test_a_control_that_ends_the_run_says_so(
+    answer: int, error: type[Exception]
+) -> None:
+    seen: Counter[int] = Counter()
+
+    def handle(rows: list[int], _: float) -> Step:
+        seen[rows[0]] += 1
+        if 15 in rows:
+            return 500
+        return 202 if seen[rows[0]] == 1 else answer
+
+    done = day(batches_of(2), handle, Terms(concurrency=1))
+
+    assert isinstance(done.error, error)
+    assert (len(done.rows(ACCEPTED)), done.rows(REJECTED)) == (10, [])
+    assert done.report.rows_pending == 10
+
+
 def test_several_poisoned_batches_at_the_end_do_not_look_like_an_outage() -> None:
     poison = {171, 185, 199, 200}
     done = day(batches_of(20), lambda rows, _: 500 if poison & set(rows) else 202)
