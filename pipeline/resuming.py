@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from pipeline.journal_tables import Run, StoredBatch
     from pipeline.records import Fingerprint, RowRange, RowRef
 
-# So many times the process died with this batch out; then it is suspected.
+# So many times the process died with this batch out, or so many attempts came to
+# nothing; then it is suspected.
 CRASHES_OF_A_SUSPECT: Final = 3
+ATTEMPTS_OF_A_SUSPECT: Final = 8
 _ACCEPTED: Final = 0
 _REJECTED: Final = -1
 
@@ -90,7 +92,9 @@ class ResumePlan:
             the parts of this plan.
         attempts: Batch → attempts made already, of those that are sent as they were.
         suspects: Of these, the batches whose process died `CRASHES_OF_A_SUSPECT` times
-            while they were out; to be sent in halves.
+            while they were out, or that failed for a whole patience: what passes may
+            have passed before this resumption, so nothing else would prove that a row
+            of them is at fault. To be sent in halves.
         then: Versions the bodies were made with; *now* those at work.
         is_same_source: Whether the fingerprints are equal; says whose fault a body is
             that comes out different.
@@ -239,11 +243,7 @@ def plan_resume(
         next_no=max(planned, default=0) + 1,
         next_child_no=next_child_no,
         attempts={batch.batch_no: batch.n_attempts for batch in resent},
-        suspects=frozenset(
-            batch.batch_no
-            for batch in resent
-            if batch.n_crashes >= CRASHES_OF_A_SUSPECT and batch.n_rows > 1
-        ),
+        suspects=frozenset(batch.batch_no for batch in resent if _is_suspect(batch)),
         then=dict(run.versions),
         now=dict(now),
         is_same_source=is_same_source,
@@ -324,6 +324,13 @@ def _word(batch: StoredBatch) -> int:
     if batch.state is BatchState.ACCEPTED:
         return _ACCEPTED
     return _REJECTED if batch.state is BatchState.REJECTED else batch.batch_no
+
+
+def _is_suspect(batch: StoredBatch) -> bool:
+    is_failing = (
+        batch.state is BatchState.UNKNOWN and batch.n_attempts >= ATTEMPTS_OF_A_SUSPECT
+    )
+    return batch.n_rows > 1 and (is_failing or batch.n_crashes >= CRASHES_OF_A_SUSPECT)
 
 
 def _in_order(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:

@@ -244,6 +244,18 @@ def test_a_batch_the_process_died_with_three_times_is_suspected() -> None:
     assert plan_resume(RUN, batches, now=NOW).suspects == {2}
 
 
+def test_a_batch_that_failed_for_a_whole_patience_is_suspected() -> None:
+    batches = [
+        planned(1, 1, 10, UNKNOWN, n_attempts=7),
+        planned(2, 11, 20, UNKNOWN, n_attempts=8),
+        planned(3, 21, 30, ACCEPTED, n_attempts=8),
+        planned(4, 31, 40, PENDING, n_attempts=8),  # told to come later, say
+        planned(5, 41, 41, UNKNOWN, n_attempts=8),
+    ]
+
+    assert plan_resume(RUN, batches, now=NOW).suspects == {2}
+
+
 def test_a_new_plan_makes_parts_of_all_that_is_not_proven() -> None:
     batches = [planned(1, 1, 10, ACCEPTED), planned(2, 11, 20, UNKNOWN)]
     plan = plan_resume(RUN, batches, now=NOW, replan=True)
