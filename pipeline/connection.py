@@ -7,10 +7,11 @@ workspace is known and compared with the pin.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.client import Client
 from pipeline.endings import fatal
@@ -19,10 +20,11 @@ from pipeline.logs import printable
 from pipeline.pacing import FIRST_CONTACT, Patience, Tries
 from pipeline.records import Step
 from pipeline.retrying import SYSTEM_CLOCK, Clock, persist
+from pipeline.stopping import StopSignal
 from pipeline.verdict import READ_ANSWERS, NoReplyError, classify, of_fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from collections.abc import Set as AbstractSet
 
     import httpx
@@ -61,12 +63,20 @@ class Connector:
 
 @asynccontextmanager
 async def connected(
-    connector: Connector, expected_guid: str | None = None
+    connector: Connector,
+    expected_guid: str | None = None,
+    *,
+    stop: StopSignal | None = None,
 ) -> AsyncIterator[tuple[Client, Workspace]]:
     """
     Open a client and find out which workspace it talks to.
 
+    Args:
+        expected_guid: The pin.
+        stop: Ends the question at once when somebody asks.
+
     Raises:
+        StoppedError: Somebody asked to stop before the answer was there.
         WrongWorkspaceError: It is not the pinned one; nothing was written.
         UnreachableError: Nothing answers.
         AccessError, ContractError: As the client says.
@@ -82,6 +92,7 @@ async def connected(
                 client,
                 client.workspace,
                 what="the question for the workspace",
+                stop=stop,
             )
         except UnreachableError as error:
             raise UnreachableError(f"{connector.remote.base_url}: {error}") from None
@@ -102,6 +113,7 @@ async def patiently(
     *,
     what: str,
     answers: AbstractSet[int] = READ_ANSWERS,
+    stop: StopSignal | None = None,
 ) -> Reply:
     """
     Make one call that may be repeated, until it has an answer or patience ends.
@@ -109,8 +121,10 @@ async def patiently(
     Args:
         what: The call, for a message; without any value.
         answers: Statuses that answer this call as the contract says.
+        stop: Ends the call, and the wait before the next, when somebody asks.
 
     Raises:
+        StoppedError: Somebody asked to stop.
         UnreachableError: Nothing was ever heard of the service.
         PatienceEndedError: A cause that may pass did not.
         AccessError, ContractError: As `verdict.fatal` says.
@@ -135,10 +149,29 @@ async def patiently(
         spent_s = clock.now() - began_s
         return tries.is_over(verdict, patience, spent_s=spent_s, wait_s=wait_s)
 
-    verdict = await persist(attempt, clock=clock, is_over=is_over)
+    verdict = await _unless_stopped(
+        persist(attempt, clock=clock, is_over=is_over), stop or StopSignal()
+    )
     if verdict.step is not Step.DONE:
         raise fatal(verdict, what, tries.n, heard=client.was_heard, of_rows=False)
     return replies[-1]
+
+
+async def _unless_stopped(
+    work: Coroutine[Any, Any, Verdict], stop: StopSignal
+) -> Verdict:
+    task = asyncio.ensure_future(work)
+
+    def give_up() -> None:
+        task.cancel()
+
+    with stop.listening(give_up):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if stop.n_requests:
+                raise stop.error() from None
+            raise
 
 
 def _workspace_of(reply: Reply, host: str) -> Workspace:

@@ -261,7 +261,7 @@ async def _send(
 ) -> RunReport:
     """Begin or continue a run, do pass 2, and tell what it came to."""
     request = line.request
-    async with connected(connector, line.pin) as (client, workspace):
+    async with connected(connector, line.pin, stop=request.stop) as (client, workspace):
         request.on_workspace(workspace)
         line.source.check_unchanged(check.fingerprints)
         run = _run_record(line, check, workspace)
