@@ -82,14 +82,15 @@ def test_when_patience_ends_no_further_wait_is_begun() -> None:
     assert time.sleeps == [0.25, 0.5]
 
 
+@pytest.mark.parametrize("n_before", [0, 1, 2])
 @pytest.mark.parametrize("error", [asyncio.CancelledError, KeyError, OSError])
-def test_no_exception_is_repeated(error: type[BaseException]) -> None:
+def test_no_exception_is_repeated(error: type[BaseException], n_before: int) -> None:
     asked = 0
 
     async def attempt() -> Verdict:
         nonlocal asked
         asked += 1
-        if asked == 1:
+        if asked <= n_before:
             return AGAIN
         raise error
 
@@ -98,4 +99,4 @@ def test_no_exception_is_repeated(error: type[BaseException]) -> None:
 
     with pytest.raises(error):
         asyncio.run(main())
-    assert asked == 2
+    assert asked == n_before + 1
