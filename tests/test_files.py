@@ -3,7 +3,11 @@
 import hashlib
 import os
 import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -173,3 +177,37 @@ def test_a_draft_that_cannot_be_removed_is_a_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(CannotWriteError, match="abcd1234 cannot be written"):
         remove_drafts(tmp_path)
+
+
+@contextmanager
+def calls_of(*watched: Callable[..., object]) -> Iterator[list[str]]:
+    """Note which of these functions of the operating system are called, in order."""
+    found: list[str] = []
+
+    def note(_: FrameType, event: str, function: object) -> None:
+        if event == "c_call" and any(function is one for one in watched):
+            found.append(function.__name__)  # type: ignore[attr-defined]
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "put"), [(True, os.replace), (False, os.link)], ids=["over", "new"]
+)
+def test_the_content_is_on_the_disk_before_its_name_and_its_name_before_we_go_on(
+    tmp_path: Path, put: Callable[..., object], *, overwrite: bool
+) -> None:
+    path = tmp_path / "a.csv"
+    with (
+        calls_of(os.fsync, put) as calls,
+        replacing(path, overwrite=overwrite) as draft,
+    ):
+        draft.write_text("new")
+
+    # The file, its new name, the folder that holds the name.
+    assert calls == ["fsync", put.__name__, "fsync"]
