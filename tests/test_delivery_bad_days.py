@@ -64,7 +64,12 @@ class Ready:
 
 @dataclass
 class Notes:
-    """A journal that holds a delivery to the protocol."""
+    """
+    A journal that holds a delivery to the protocol.
+
+    Attributes:
+        n_accepted: Rows whose acceptance is committed.
+    """
 
     batches: dict[int, Batch] = field(default_factory=dict)
     attempts: Counter[int] = field(default_factory=Counter)
@@ -72,6 +77,7 @@ class Notes:
         default_factory=dict
     )
     begun: set[bytes] = field(default_factory=set)
+    n_accepted: int = 0
 
     async def intend(self, run_id: str, batch: Batch, *, target_bytes: int) -> None:
         assert (run_id, batch.batch_no in self.batches) == ("r1", False)
@@ -97,6 +103,9 @@ class Notes:
         assert (run_id, (batch_no, n) in self.verdicts) == ("r1", False)
         self.verdicts[batch_no, n] = verdict, tuple(rejected)
         await asyncio.sleep(0.004)
+        if verdict.state is ACCEPTED:
+            n_rejected = sum(r.last_row_no - r.first_row_no + 1 for r in rejected)
+            self.n_accepted += self.batches[batch_no].n_rows - n_rejected
 
     def next_child_no(self, run_id: str) -> int:
         assert run_id == "r1"
@@ -160,6 +169,11 @@ def day(
     requests: list[tuple[float, list[int]]] = []
     stored: set[int] = set()
     shown: list[DeliveryReport] = []
+    ahead: list[int] = []
+
+    def show(report: DeliveryReport) -> None:
+        shown.append(report)
+        ahead.append(report.rows_accepted - notes.n_accepted)
 
     class Wire(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -186,12 +200,13 @@ def day(
                 client.statuses[200] += 1  # as after the question for the workspace
             delivery = Delivery(client, notes, "r1", replace(terms, clock=clock))
             try:
-                shown.append(await delivery.run(Ready(batches), shown.append))
+                show(await delivery.run(Ready(batches), show))
             except Exception as error:  # noqa: BLE001 - looked at by each test
                 return error, loop.time()
             return None, loop.time()
 
     error, ended_s = run_virtually(main())
+    assert max(ahead) <= 0, "more is shown than the journal holds"
     return Day(notes, shown[-1], error, requests, stored, ended_s)
 
 
