@@ -359,6 +359,25 @@ def test_a_wait_longer_than_the_patience_ends_the_run_and_is_told() -> None:
     assert done.ended_s < 1
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_one_that_is_told_to_wait_holds_all_others_back(status: int) -> None:
+    told: list[float] = []
+
+    def handle(_: list[int], now_s: float) -> Step:
+        if told:
+            return 202
+        told.append(now_s + 0.1)
+        return status, {"Retry-After": "7"}, b""
+
+    done = day(batches_of(40), handle)
+
+    waits = [at_s - told[0] for at_s, _ in done.requests if at_s > told[0]]
+    assert done.error is None
+    assert len(done.requests) == 41
+    assert len(waits) > 30
+    assert min(waits) >= 7.0
+
+
 def test_a_dead_service_that_was_never_heard() -> None:
     done = day(batches_of(9), lambda *_: 202, login=httpx.ConnectError(""))
 
