@@ -128,16 +128,18 @@ def test_a_run_that_does_not_exist_is_not_resumed(journal: Journal) -> None:
         journal.end_run("r9", 0)
 
 
+@pytest.mark.parametrize("workspace", [RUN.workspace, None])
 def test_a_run_is_refused_once_a_newer_one_of_its_dataset_began(
-    tmp_path: Path,
+    tmp_path: Path, workspace: str | None
 ) -> None:
+    run = replace(RUN, workspace=workspace)
     clock = count(90, -10)  # set back again and again
     with Journal.open(tmp_path / "j.sqlite", now=lambda: next(clock)) as journal:
-        journal.begin_run(RUN)
-        journal.begin_run(replace(RUN, run_id="other", dataset="suppliers"))
-        journal.begin_run(replace(RUN, run_id="elsewhere", workspace="another"))
+        journal.begin_run(run)
+        journal.begin_run(replace(run, run_id="other", dataset="suppliers"))
+        journal.begin_run(replace(run, run_id="elsewhere", workspace="another"))
         assert journal.resume_run("r1").run_id == "r1"
-        journal.begin_run(replace(RUN, run_id="r2"))
+        journal.begin_run(replace(run, run_id="r2"))
         with pytest.raises(StaleRunError, match="run r2 of the same dataset"):
             journal.resume_run("r1")
         runs = journal.runs()
