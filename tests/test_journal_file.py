@@ -108,14 +108,16 @@ def test_two_that_open_a_new_journal_at_once_do_no_harm(tmp_path: Path) -> None:
     assert shape(tmp_path / "journal.sqlite")[-1] == (SCHEMA_VERSION,)
 
 
-def test_a_journal_of_a_newer_tool_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 99])
+def test_a_journal_of_a_newer_tool_is_left_alone(tmp_path: Path, version: int) -> None:
     path = tmp_path / "journal.sqlite"
     connect(path).close()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
+        database.execute(f"PRAGMA user_version = {version}")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(SettingsError, match=f"version 99 .* up to {SCHEMA_VERSION}"):
+    told = f"version {version} .* up to {SCHEMA_VERSION};"
+    with pytest.raises(SettingsError, match=told):
         connect(path)
 
     assert path.read_bytes() == before
