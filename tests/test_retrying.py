@@ -53,6 +53,15 @@ def test_a_first_answer_is_taken_without_waiting() -> None:
     assert time.sleeps == []
 
 
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.AGAIN])
+def test_nothing_but_again_is_repeated(step: Step) -> None:
+    time = Time()
+    last = Verdict(step, BatchState.PENDING, "HTTP_400", 400)
+
+    assert ask(time, [last]) == (last, [])
+    assert ask(time, [AGAIN, last]) == (last, [0.25])
+
+
 def test_the_waits_double_with_full_jitter() -> None:
     time = Time(chance=0.5)
 
