@@ -48,6 +48,14 @@ def test_each_opening_is_longer_up_to_a_minute_and_success_forgets() -> None:
     assert breaker.open_s(5.0, 0.0) == 1.0
 
 
+def test_an_outage_lasts_from_its_first_opening() -> None:
+    breaker = Breaker()
+    for at_s in (10.0, 20.0, 40.0):
+        breaker.open_s(at_s, 0.5)
+
+    assert breaker.down_s(50.0) == 40.0
+
+
 def test_only_a_probe_closes_or_opens_it_again() -> None:
     breaker = Breaker()
     breaker.open_s(0.0, 0.5)
