@@ -477,6 +477,14 @@ def test_a_control_that_fails_condemns_nobody() -> None:
     assert done.stored <= set(done.rows(ACCEPTED))
 
 
+def test_a_single_row_that_only_ever_met_an_outage_is_not_condemned() -> None:
+    done = day(batches_of(1, 1), lambda *_: 500)
+
+    assert isinstance(done.error, PatienceEndedError)
+    assert len(done.requests) >= 8
+    assert done.rows(UNKNOWN) == [1]
+
+
 def test_a_storm_of_errors_quarantines_nobody() -> None:
     state = 7
 
