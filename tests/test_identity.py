@@ -118,6 +118,13 @@ def test_a_long_chain_is_one_group(order: list[int]) -> None:
     assert components(links)["group"].to_list() == [1] * 11
 
 
+def test_equal_text_of_two_identifiers_links_nobody() -> None:
+    nobody: Row = dict.fromkeys(IDENTIFIERS)
+    rows: list[Row] = [{**nobody, name: "600100200"} for name in IDENTIFIERS]
+
+    assert fates_of(rows) == {}
+
+
 def test_a_thousand_households_stay_a_thousand() -> None:
     rows: list[Row] = [
         {
