@@ -105,10 +105,11 @@ def test_a_batch_never_spans_lanes() -> None:
 
 
 def test_a_single_row_over_the_limit_is_our_own_defect() -> None:
-    with pytest.raises(InvariantError, match="row 1 takes 300 bytes"):
-        list(pack([encoded(["x" * 300])], BatchLimits(10, 300)))
-
     longest = BatchLimits(10, 300).max_row_bytes
+    for n_bytes in (longest + 1, 300):
+        with pytest.raises(InvariantError, match=f"row 1 takes {n_bytes} bytes"):
+            list(pack([encoded(["x" * n_bytes])], BatchLimits(10, 300)))
+
     assert [len(b.body) for b in pack([encoded(["x" * longest])], BatchLimits(10, 300))]
 
 
