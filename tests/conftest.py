@@ -5,11 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from shell import sandbox, shell
 
 settings.register_profile("all", deadline=None, max_examples=100, print_blob=True)
+# The first example that fails is enough where many defects are planted.
+settings.register_profile(
+    "first",
+    settings.get_profile("all"),
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+)
 settings.load_profile("all")
 
 __all__ = ["sandbox", "shell"]

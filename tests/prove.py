@@ -12,7 +12,15 @@ import time
 from pathlib import Path
 from typing import Final
 
-from torture import bad_list, canaries, faults, journal_cost, nth_operation, power_loss
+from torture import (
+    bad_list,
+    canaries,
+    faults,
+    journal_cost,
+    mutants,
+    nth_operation,
+    power_loss,
+)
 from torture.kills import kills
 from torture.proof import Chapter, Machine
 from torture.worst_weather import worst_weather
@@ -26,6 +34,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "bad-files": bad_list.prove,
     "faults": faults.prove,
     "canaries": canaries.prove,
+    "mutants": mutants.prove,
 }
 PAGE: Final = Path(__file__).parents[1] / "docs" / "proof.md"
 HEAD: Final = """\
