@@ -411,6 +411,44 @@ def test_durability_is_full(tmp_path: Path, journal: Journal) -> None:
     assert (tmp_path / "journal.sqlite-wal").exists()
 
 
+def test_what_lets_bytes_leave_is_flushed_and_a_verdict_need_not_be(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    connection = connect(path)
+    said: list[str] = []
+    connection.set_trace_callback(said.append)
+
+    async def main(journal: Journal) -> None:
+        await journal.intend("r1", batch(1, [1]), target_bytes=1)
+        await journal.record("r1", 1, 1, TORN)
+        await journal.attempt("r1", 1, 2)
+        await journal.record("r1", 1, 2, ACCEPTED)
+
+    with Journal(connection, lambda: 1.0, Reserve(tmp_path / "reserve")) as journal:
+        journal.begin_run(RUN)
+        asyncio.run(main(journal))
+        journal.resume_run("r1")
+
+    written: dict[str, set[str]] = {}
+    level, is_begun = "", False
+    for text in said:
+        words = text.split()
+        if words[:2] == ["PRAGMA", "synchronous"]:
+            assert not is_begun, "within a transaction it is without effect"
+            level = words[-1]
+        is_begun = words[0] == "BEGIN" or (is_begun and words[0] != "COMMIT")
+        if words[0] in ("INSERT", "UPDATE"):
+            table = words[1 + (words[0] == "INSERT")]
+            written.setdefault(table, set()).add(level)
+    assert written == {
+        "run": {"FULL"},
+        "batch": {"FULL"},
+        "attempt": {"FULL"},
+        "verdict": {"NORMAL"},
+    }
+
+
 class Disk(Reserve):
     """A disk that is full to the last page, until the reserve is given back."""
 
