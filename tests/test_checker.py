@@ -18,27 +18,31 @@ LONGEST_BYTES = 60
 CHECKS = IdentifierChecks()
 MAPPING = {"email": "mail", "sex": "sex", "city": "city", "birthDate": "dob"}
 
+
+def checked(folder: Path, store: SliceStore, *lines: str) -> CheckResult:
+    """Return what pass 1 finds in a file of these lines."""
+    path = folder / "people.csv"
+    path.write_text("\n".join(("mail,sex,city,dob", *lines, "")))
+    job = Job.model_validate({"source": {"path": str(path)}, "mapping": MAPPING})
+    source = open_source(job.source)
+    mapping = resolve_mapping(source.columns, job)
+    return check_source(
+        source,
+        plan_transform(mapping, source.dtypes, job, CHECKS),
+        CheckRules("fold", "key", LONGEST_BYTES),
+        folder=folder / "digests",
+        store=store,
+    )
+
+
 Check = Callable[..., CheckResult]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
     def run(*lines: str) -> CheckResult:
-        path = tmp_path / "people.csv"
-        path.write_text("\n".join(("mail,sex,city,dob", *lines, "")))
-        job = Job.model_validate({"source": {"path": str(path)}, "mapping": MAPPING})
-        source = open_source(job.source)
-        plan = plan_transform(
-            resolve_mapping(source.columns, job), source.dtypes, job, CHECKS
-        )
         with SliceStore(tmp_path / "clean", max_bytes=0) as store:
-            return check_source(
-                source,
-                plan,
-                CheckRules("fold", "key", LONGEST_BYTES),
-                folder=tmp_path / "digests",
-                store=store,
-            )
+            return checked(tmp_path, store, *lines)
 
     return run
 
