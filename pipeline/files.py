@@ -72,15 +72,16 @@ def unreadable(path: Path, error: OSError) -> SourceError:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """
-    Run a block that writes *path*.
+    Run a block that writes *path*, or below it.
 
     Raises:
-        CannotWriteError: In place of an OSError of the block.
+        CannotWriteError: In place of an OSError of the block; it names the file that
+            the system named, else *path*.
     """
     try:
         yield
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(Path(error.filename or path), error) from error
 
 
 @contextmanager
@@ -116,20 +117,6 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         # A disk that refuses even this has said so already.
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing_below(folder: Path) -> Iterator[None]:
-    """
-    Tell of a disk that refuses what a block does in *folder*.
-
-    Raises:
-        CannotWriteError: In place of an OSError that nobody else has explained.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise _cannot_write(Path(error.filename or folder), error) from error
 
 
 def remove_drafts(folder: Path) -> None:

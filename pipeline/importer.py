@@ -37,7 +37,7 @@ from pipeline.files import (
     make_private_dir,
     make_work_dir,
     remove_drafts,
-    writing_below,
+    writing,
 )
 from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal, list_runs
@@ -190,7 +190,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         check_base_url(connector.remote.base_url)  # before an hour of reading
     make_work_dir(request.work_dir)
     with (
-        writing_below(request.work_dir),
+        writing(request.work_dir),
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
     ):

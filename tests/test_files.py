@@ -17,7 +17,7 @@ from pipeline.files import (
     remove_drafts,
     replacing,
     sha256_of,
-    writing_below,
+    writing,
 )
 
 
@@ -81,15 +81,15 @@ def test_a_refusal_of_the_disk_is_told_with_its_place_and_reason(
 ) -> None:
     with (
         pytest.raises(CannotWriteError, match="missing/a cannot be written"),
-        writing_below(tmp_path),
+        writing(tmp_path),
     ):
         (tmp_path / "missing" / "a").touch()
     # polars tells everything in one text.
     with (
-        pytest.raises(CannotWriteError, match=rf"{tmp_path}.*No space \(28\)"),
-        writing_below(tmp_path),
+        pytest.raises(CannotWriteError, match=rf"{tmp_path}.*No space left"),
+        writing(tmp_path),
     ):
-        raise OSError("No space (28)")
+        raise OSError("it went wrong (os error 28)")
 
 
 def test_an_existing_file_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -398,12 +398,14 @@ async def test_two_runs_that_share_their_locks_never_write_to_one_workspace(
     async with office(tmp_path) as at:
         locks = tmp_path / "locks"
         second: list[BaseException] = []
+        asked = [True]
 
         class Meanwhile(Wire):
             async def handle_async_request(
                 self, request: httpx.Request
             ) -> httpx.Response:
-                if request.url.path == BATCH_PATH and not second:
+                if request.url.path == BATCH_PATH and asked:
+                    asked.clear()
                     other = replace(at.request(work="other"), lock_dir=locks)
                     try:
                         await at.run(other)
