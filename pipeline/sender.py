@@ -92,6 +92,8 @@ class Case:
         spent: What the budget paid for its repetitions.
         is_proven: Since the last failure, another batch was accepted.
         n_tested: Failures right after such a proof.
+        n_blamed: Of these, answers of the server that it failed.
+        was_accepted: In this run, so that nothing can refuse it any more.
         found: Rows of the planned batch by the state they ended in, parts included.
         tries: Attempts of this delivery.
     """
@@ -109,6 +111,8 @@ class Case:
     spent: int = 0
     is_proven: bool = False
     n_tested: int = 0
+    n_blamed: int = 0
+    was_accepted: bool = False
     found: Counter[BatchState] = field(default_factory=Counter)
     tries: Tries = field(default_factory=Tries)
 
@@ -132,6 +136,7 @@ class Case:
         """Count a failure that its content may have caused."""
         self.n_failed += 1
         self.n_tested += self.is_proven
+        self.n_blamed += self.is_proven and verdict.status in SERVER_ERRORS
         self.failed_s = now_s
         self.is_proven = False
         self.last = verdict
@@ -141,9 +146,10 @@ class Case:
         """Whether its failures prove that this very row cannot be taken."""
         return (
             self.batch.n_rows == 1
+            and not self.was_accepted
             and self.last is not None
             and self.last.status in SERVER_ERRORS
-            and self.n_tested >= SUSPECT_FAILURES - 1
+            and self.n_blamed >= SUSPECT_FAILURES - 1
             and self.n_failures >= CONDEMNED_FAILURES
         )
 
@@ -247,7 +253,7 @@ class Sender:
         verdict = _trusted(verdict, case)
         rejected: tuple[RowRange, ...] = ()
         is_partial = verdict.state is not BatchState.REJECTED
-        if is_partial and verdict.named and case is not self._control:
+        if is_partial and verdict.named and not case.was_accepted:
             rejected = ranges_of(case.batch.rows[list(verdict.named)])
         await self._journal.record(
             self._run_id, case.batch.batch_no, n, verdict, rejected=rejected
@@ -301,6 +307,7 @@ class Sender:
             self._pacer.budget.give(case.spent)
         if verdict.state is BatchState.ACCEPTED and not verdict.named:
             self._accepted_s = now_s
+            case.was_accepted = True
             control = self._control
             if control is None or len(case.batch.body) < len(control.batch.body):
                 self._control = case

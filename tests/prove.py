@@ -19,7 +19,10 @@ from torture import (
     journal_cost,
     mutants,
     nth_operation,
+    pace,
     power_loss,
+    schedules,
+    soak,
 )
 from torture.kills import kills
 from torture.proof import Chapter, Machine
@@ -30,6 +33,9 @@ MACHINES: Final[dict[str, Machine]] = {
     "worst-weather": worst_weather,
     "nth-operation": nth_operation.prove,
     "power-loss": power_loss.prove,
+    "schedules": schedules.prove,
+    "soak": soak.prove,
+    "pacing": pace.prove,
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,

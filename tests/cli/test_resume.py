@@ -130,6 +130,7 @@ def test_the_command_that_is_printed_sends_the_rest(tmp_path: Path) -> None:
         assert (code, crm(sandbox)) == (0, sent())
 
 
+@pytest.mark.slow
 def test_of_several_runs_one_is_to_be_named(tmp_path: Path) -> None:
     with place(tmp_path) as (sandbox, how):
         for name in ("a.csv", "b.csv"):
@@ -144,6 +145,7 @@ def test_of_several_runs_one_is_to_be_named(tmp_path: Path) -> None:
         assert crm(sandbox) == sent("a.csv") | sent("b.csv")
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
     with place(tmp_path) as (sandbox, how):
         path = source(tmp_path)

@@ -446,8 +446,8 @@ OTHERS: Final = (
         ),
         (
             "a row is condemned without a control",
-            "and self.n_tested >= SUSPECT_FAILURES - 1",
-            "and self.n_tested >= 0",
+            "and self.n_blamed >= SUSPECT_FAILURES - 1",
+            "and self.n_blamed >= 0",
         ),
         (
             "a row is condemned by a connection that breaks",

@@ -47,6 +47,7 @@ from torture.small_job import (
     Ended,
     Left,
     Place,
+    clutter_at,
     dumped,
     faults_of_end,
     faults_on_disk,
@@ -275,6 +276,7 @@ def _examined(
     last = ended
     if last is None or last.error:
         last = finish(place, by_name=bool(by_name))
+        problems += clutter_at(place) if last else []
     problems += faults_of_end(place, last, wanted) + faults_on_disk(place, wanted)
     _write(report, problems)
 

@@ -45,6 +45,7 @@ from torture.small_job import (
     Day,
     Left,
     Place,
+    clutter_at,
     faults_of_end,
     faults_on_disk,
     finish,
@@ -301,6 +302,7 @@ class Replay:
             problems += faults_on_disk(place, self._wanted, len(heard.left))
             ended = finish(place, by_name=chance.random() < 0.5)
             problems += faults_of_end(place, ended, self._wanted)
+            problems += clutter_at(place) if ended else []
         shutil.rmtree(scratch)
         return Seen(cut, problems, n_lost, is_resumed)
 
@@ -435,17 +437,17 @@ def prove(n: int | None) -> Chapter:
             n_forgotten <= 3 * IN_FLIGHT,
         ),
     )
-    ways = Counter((e.cut.job, e.cut.names.value, e.cut.fate.value) for e in seen)
+    ways = Counter(_way(each.cut) for each in seen)
     table = [("recorded run", "names", "unflushed writes", "states", "broken")]
     for way, n_states in sorted(ways.items()):
-        bad = sum(
-            bool(e.problems)
-            for e in seen
-            if (e.cut.job, e.cut.names.value, e.cut.fate.value) == way
-        )
+        bad = sum(bool(each.problems) for each in seen if _way(each.cut) == way)
         table.append((*way, str(n_states), str(bad)))
     table += [(words, "", "", str(n), "") for words, n in wrong.most_common(10)]
     return Chapter("The power goes", WORDS.strip(), figures, tuple(table))
+
+
+def _way(cut: Cut) -> tuple[str, str, str]:
+    return cut.job, str(cut.names), str(cut.fate)
 
 
 if __name__ == "__main__":

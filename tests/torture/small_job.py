@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -237,7 +237,6 @@ class Left:
     outcomes: list[list[Any]]
     texts: dict[str, str]
     n_runs: int
-    clutter: list[str] = field(default_factory=list)
 
 
 def crm_of(sandbox: Sandbox) -> dict[str, Any]:
@@ -276,8 +275,13 @@ def left_at(place: Place) -> Left:
         outcomes_in(folder),
         {name: (folder / name).read_text() for name in TEXT_FILES},
         len(runs),
-        [name for name in TEMPORARY if (place.work_dir / name).exists()],
     )
+
+
+def clutter_at(place: Place) -> list[str]:
+    """Return what a run that nobody disturbed should have cleared away."""
+    found = [name for name in TEMPORARY if (place.work_dir / name).exists()]
+    return [f"{name} was left behind" for name in found]
 
 
 def faults_of_end(place: Place, ended: Ended | None, wanted: Left) -> list[str]:
@@ -285,8 +289,7 @@ def faults_of_end(place: Place, ended: Ended | None, wanted: Left) -> list[str]:
     Return what is wrong with a job that was finished; nothing, it is hoped.
 
     Args:
-        ended: The finishing run; None when there was nothing to finish, so that nobody
-            cleared away what the cut left.
+        ended: The finishing run; None when there was nothing to finish.
     """
     if ended is not None and (ended.code != DONE_CODE or ended.error):
         return [f"the finishing run ended with {ended.code} {ended.error}{ended.stray}"]
@@ -296,8 +299,6 @@ def faults_of_end(place: Place, ended: Ended | None, wanted: Left) -> list[str]:
         for name in ("crm", "outcomes", "texts")
         if getattr(left, name) != getattr(wanted, name)
     ]
-    if ended is not None:
-        found += [f"{name} was left behind" for name in left.clutter]
     if left.n_runs != 1:
         found.append(f"{left.n_runs} runs, so something was not continued")
     return found

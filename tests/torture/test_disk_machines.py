@@ -11,6 +11,7 @@ from torture.faulty_disk import workshop
 from torture.small_job import (
     DONE_CODE,
     Place,
+    clutter_at,
     faults_of_end,
     faults_on_disk,
     left_at,
@@ -38,8 +39,8 @@ def test_what_is_left_of_a_job_is_really_looked_at(tmp_path: Path) -> None:
     assert set(faults_of_end(place, ended, wanted)) == {
         "crm differs from an undisturbed run",
         "texts differs from an undisturbed run",
-        "scratch was left behind",
     }
+    assert clutter_at(place) == ["scratch was left behind"]
     found = faults_on_disk(place, wanted)
     assert "rejected.csv is not whole" in found
     assert "row 9 is accepted and never arrived" in found

@@ -7,6 +7,7 @@ from torture.worst_weather import worst_weather
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_a_few_kills_lose_nothing() -> None:
     chapter = kills(2)
     assert chapter.is_met, chapter.figures
