@@ -81,7 +81,6 @@ def best(n: int, place: Callable[[], Path | None]) -> float:
 
 
 def prove(n: int | None) -> Chapter:
-    n_batches = BATCHES if n is None else max(n, 2 * CONCURRENCY)
     n_kept = JOURNAL_BATCHES if n is None else max(n, 100)
     with tempfile.TemporaryDirectory() as name:
         folders = (Path(name) / str(i) for i in range(ROUNDS))
@@ -91,16 +90,16 @@ def prove(n: int | None) -> Chapter:
             folder.mkdir()
             return folder
 
-        without_s, with_s = best(n_batches, lambda: None), best(n_batches, fresh)
+        without_s, with_s = best(BATCHES, lambda: None), best(BATCHES, fresh)
         path = Path(name) / JOURNAL_NAME
         build(path, n_kept, 1)
         found = list(repeated(path))
     picked_up_s = median(each["all_s"] for each in found)
     overhead = with_s / without_s - 1
-    ideal_s = n_batches * LATENCY_S / CONCURRENCY
+    ideal_s = BATCHES * LATENCY_S / CONCURRENCY
     return Chapter(
         "The cost of the journal",
-        f"{n_batches} batches to a sink that answers after {LATENCY_S * 1000:.0f} ms, "
+        f"{BATCHES} batches to a sink that answers after {LATENCY_S * 1000:.0f} ms, "
         f"{CONCURRENCY} at once, with and without a journal; best of {ROUNDS} each, "
         f"real time. Then a journal of {n_kept:,} batches (1,000 rows each) that was "
         "cut off is opened, checked, read and planned by a process of its own.",
