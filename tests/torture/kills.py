@@ -20,6 +20,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import polars as pl
@@ -480,7 +481,10 @@ def told(deadly: Seen, signalled: Seen, n_kills: int, drawn: int) -> Chapter:
         ("two: seconds from the second", signalled.cancelled_s, CANCEL_S),
     ):
         if times:
-            words = f"{max(times):.2f} at most, of {len(times)}"
+            words = (
+                f"{max(times):.2f} at most, {median(times):.2f} in the middle, of "
+                f"{len(times)}"
+            )
             wanted = f"at most {most_s:g}"
             figures.append(Figure(name, words, wanted, max(times) <= most_s))
     stages = deadly.stages

@@ -11,8 +11,9 @@ import logging
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -154,12 +155,21 @@ def _life(dice: Random) -> Life:
     )
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """Write no log; what a run says of bad weather is not looked at here."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def play(schedule: Schedule, *, keep_log: bool = False) -> Result:
     """Live a schedule through in virtual time."""
-    logging.disable(logging.CRITICAL)
     memory = Path("/dev/shm")  # noqa: S108 - quicker, where there is one
     place = memory if memory.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    with tempfile.TemporaryDirectory(dir=place) as folder, silence():
         return run_virtually(_play(schedule, Path(folder), keep_log=keep_log))
 
 
