@@ -31,6 +31,9 @@ RESERVE_BYTES: Final = 4 * 2**20
 _FINAL_CODES: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 )
+_NO_INDEX: Final = frozenset(
+    {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE}
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -159,11 +162,11 @@ def _primary_code(error: sqlite3.Error) -> int:
     """
     Return the code without its details; what Python itself raises has none.
 
-    That the index in shared memory cannot grow is a full disk: nothing of the journal
-    itself has failed.
+    That the index in shared memory cannot be made or grow is a full disk: nothing of
+    the journal itself has failed.
     """
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
-    return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
+    return sqlite3.SQLITE_FULL if code in _NO_INDEX else code & 0xFF
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

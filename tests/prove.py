@@ -96,7 +96,12 @@ def main() -> int:
         sys.stdout.write(f"{sections[-1]}\n({time.monotonic() - began_s:.0f} s)\n\n")
         sys.stdout.flush()
     if told.write:
-        PAGE.write_text("\n".join([HEAD, *sections]), encoding="utf-8")
+        left_out = [
+            name for name in MACHINES if name not in (told.machines or MACHINES)
+        ]
+        words = f"Not run for this page: {', '.join(left_out)}.\n" if left_out else ""
+        page = "\n".join(filter(None, [HEAD, words, *sections]))
+        PAGE.write_text(page, encoding="utf-8")
     return 0 if is_met else 1
 
 

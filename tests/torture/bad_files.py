@@ -90,7 +90,7 @@ class BadFile:
 
     @property
     def is_makeable(self) -> bool:
-        """Whether this machine can make it; some need a namespace of their own."""
+        """Whether this machine can make it; some need a namespace, or a stranger."""
         return not self.wrapper or _works(self.wrapper)
 
 
@@ -99,7 +99,10 @@ def _works(wrapper: tuple[str, ...]) -> bool:
     with TemporaryDirectory() as folder:
         try:
             tried = subprocess.run(
-                [*wrapper, "true"], cwd=folder, capture_output=True, check=False
+                [*wrapper, sys.executable, "-c", "import pipeline"],
+                cwd=folder,
+                capture_output=True,
+                check=False,
             )
         except OSError:
             return False

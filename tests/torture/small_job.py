@@ -100,6 +100,8 @@ class Place:
         phone = {"column": "phone", "region": "PL", "on_invalid": "omit"}
         return Job.model_validate(
             {
+                # Named, for else a job is the same only in the same folder.
+                "name": "customers",
                 "source": {"path": str(self.watched / "people.csv")},
                 "mapping": {
                     "customId": "customId",
