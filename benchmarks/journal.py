@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.journal_tables import FIRST_CHILD_NO, Run
+from pipeline.journal_tables import FIRST_CHILD_NO, Run, RunState
 from pipeline.records import Batch, BatchState, RowRange, Step, Verdict
 from pipeline.resuming import plan_resume, unfinished_runs
 
@@ -92,7 +92,7 @@ def build(path: Path, n_batches: int, n_runs: int) -> None:
             journal.begin_run(run)
             asyncio.run(main(journal, run.run_id))
             if n < n_runs - 1:
-                journal.end_run(run.run_id, 0)
+                journal.end_run(run.run_id, 0, state=RunState.DONE)
 
 
 def pick_up(path: Path) -> dict[str, float]:

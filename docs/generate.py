@@ -52,7 +52,7 @@ STATES: Final = {
     "that row was chosen instead (`SUPERSEDED`); `folded_into` names it.",
     State.UNCHANGED: "Reserved for a later release; always 0.",
     State.PLANNED: "Would be sent; only under `check` and `import --dry-run`, and "
-    "where findings stopped the run.",
+    "where findings or the erase budget stopped the run.",
     State.ACCEPTED: "In a batch that the API answered with 202: taken into its queue.",
     State.REJECTED: "The API said no to this very content.",
     State.PENDING: "Planned, and not proven to be accepted or rejected. `unknown` "

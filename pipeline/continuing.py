@@ -18,12 +18,14 @@ from pydantic import ValidationError
 from pipeline.encoder import ENCODER_VERSION
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir
+from pipeline.history import find_run
 from pipeline.journal import list_runs
 from pipeline.journal_tables import RunState
 from pipeline.resuming import (
     check_newest,
     check_resumable,
     continued_run,
+    newest_of,
     plan_resume,
     unfinished_runs,
 )
@@ -51,7 +53,7 @@ class Continuation:
     Whether an import may be the rest of an interrupted run.
 
     Attributes:
-        run_id: It must be the rest of this one.
+        run_id: It must be the rest of this one; the beginning of its name is enough.
         is_fresh: It must not be the rest of any.
         is_replanned: What is not proven may be sent in new bodies.
     """
@@ -103,16 +105,19 @@ def remember_job(folder: Path, job: Job, files: tuple[Path, ...]) -> None:
     write_json(make_private_dir(folder) / JOB_NAME, told)
 
 
-def remembered_job(work_dir: Path, run_id: str) -> Job:
+def remembered_job(work_dir: Path, wanted: str) -> Job:
     """
     Return the job that a run began with; its source names the files it found.
 
+    Args:
+        wanted: As in `run_to_resume`.
+
     Raises:
-        SettingsError: There is no such run, nothing of it is left to send, or its job
-            was removed, or was written by another version of the tool.
-        StaleRunError: A newer run of its dataset has begun.
+        SettingsError: Its job was removed, or was written by another version of the
+            tool.
+        SettingsError, StaleRunError: As `run_to_resume`.
     """
-    run_to_resume(list_runs(work_dir), run_id)
+    run_id = run_to_resume(work_dir, wanted).run_id
     path = work_dir / "runs" / run_id / JOB_NAME
     again = (
         "Import the source again with its job file and flags; that continues the run"
@@ -144,29 +149,27 @@ def resumable_runs(work_dir: Path) -> list[Run]:
     return unfinished_runs(list_runs(work_dir))
 
 
-def run_to_resume(runs: Sequence[Run], run_id: str) -> Run:
+def run_to_resume(work_dir: Path, wanted: str) -> Run:
     """
-    Return the run of a work folder that is to go on.
+    Return the run that is to go on.
+
+    Args:
+        wanted: Its name, or how it begins if no other begins so.
 
     Raises:
-        SettingsError: There is no such run, or nothing of it is left to send.
+        SettingsError: There is no such run, or several, or nothing of it is left to
+            send.
         StaleRunError: A newer run of its dataset has begun.
     """
-    known = next((run for run in runs if run.run_id == run_id), None)
-    if known is None:
-        raise SettingsError(
-            f"there is no run {run_id} in this work folder; `crm-pipeline runs` lists "
-            "them"
-        )
+    runs = list_runs(work_dir)
+    known = find_run(work_dir, runs, wanted)
     if known.state is RunState.DONE:
         raise SettingsError(
-            f"run {run_id} is complete (exit {known.exit_code}): nothing of it is left "
-            "to send. To send its source once more, import it anew"
+            f"run {known.run_id} is complete (exit {known.exit_code}): nothing of it "
+            "is left to send. To send its source once more, import it anew"
         )
-    place = (known.workspace, known.dataset)
-    same = [run for run in runs if (run.workspace, run.dataset) == place]
-    newest = max(same, key=lambda run: run.generation)
-    check_newest(run_id, None if newest is known else newest.run_id)
+    newest = newest_of(runs, known)
+    check_newest(known.run_id, None if newest is known else newest.run_id)
     return known
 
 
@@ -209,7 +212,7 @@ def begin_or_continue(
 def _known(runs: Sequence[Run], run: Run, continuation: Continuation) -> Run | None:
     """Return the run that *run* is the rest of."""
     if continuation.run_id is not None:
-        known = run_to_resume(runs, continuation.run_id)
+        known = next(known for known in runs if known.run_id == run.run_id)
         check_resumable(
             known, settings_digest=run.settings_digest, fingerprints=run.fingerprints
         )

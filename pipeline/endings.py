@@ -162,8 +162,7 @@ def _out_of_patience(
     asked_s = None if verdict.code.startswith(_LOGIN) else verdict.retry_after_s
     wait = "" if asked_s is None else f", and it asks to wait {asked_s:.0f} s"
     return PatienceEndedError(
-        f"{what} got no lasting answer in {times}: {said}{wait}; {left}"
-        "run the same command later."
+        f"{what} got no lasting answer in {times}: {said}{wait}; {left}come back later."
     )
 
 

@@ -87,10 +87,9 @@ def _erased_cells(
         for each row that is folded.
     """
     fields = [r.rule.name for r in plan.readings if can_erase(r.rule.name)]
-    groups = fates.filter(pl.col("bucket").is_not_null()).select("row", "survivor")
-    groups = groups.filter(~pl.col("survivor").is_in(left_out.implode()))
-    carried = fates.filter(pl.col("bucket").is_not_null())["row"]
-    apart = pl.concat([carried, left_out]).unique().to_frame("row")
+    folded = fates.filter(pl.col("bucket").is_not_null()).select("row", "survivor")
+    groups = folded.filter(~pl.col("survivor").is_in(left_out.implode()))
+    apart = pl.concat([folded["row"], left_out]).unique().to_frame("row")
     counts: Counter[str] = Counter()
     held = []
 

@@ -70,9 +70,9 @@ def unreadable(path: Path, error: OSError) -> SourceError:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def using(path: Path) -> Iterator[None]:
     """
-    Run a block that writes *path*, or below it.
+    Run a block that writes *path*, or reads what was written there.
 
     Raises:
         CannotWriteError: In place of an OSError of the block; it names the file that
@@ -169,7 +169,7 @@ def make_work_dir(path: Path) -> None:
         CannotWriteError: It cannot be created or written.
     """
     ignored = make_private_dir(path) / ".gitignore"
-    with writing(ignored):
+    with using(ignored):
         ignored.write_text("*\n", encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import SettingsError
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import RunState
 from pipeline.logs import printable
-from pipeline.resuming import plan_resume, unfinished_runs
+from pipeline.resuming import newest_of, plan_resume, unfinished_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,11 +164,7 @@ def _obstacle(runs: Sequence[Run], run: Run) -> str | None:
     if run.state is RunState.DONE:
         return "nothing of it is left to send"
     if run not in unfinished_runs(runs):
-        place = (run.workspace, run.dataset)
-        newest = max(
-            (other for other in runs if (other.workspace, other.dataset) == place),
-            key=lambda other: other.generation,
-        )
+        newest = newest_of(runs, run)
         return f"run {newest.run_id} of the same dataset has begun since"
     for known in run.fingerprints:
         path = Path(known.path)

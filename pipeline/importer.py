@@ -37,10 +37,9 @@ from pipeline.files import (
     make_private_dir,
     make_work_dir,
     remove_drafts,
-    writing,
 )
 from pipeline.identifiers import IdentifierChecks
-from pipeline.journal import JOURNAL_NAME, Journal, list_runs
+from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
 from pipeline.locks import lock_folder, lock_workspace
 from pipeline.lookahead import map_ahead
@@ -190,7 +189,6 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         check_base_url(connector.remote.base_url)  # before an hour of reading
     make_work_dir(request.work_dir)
     with (
-        writing(request.work_dir),
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
     ):
@@ -209,10 +207,11 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
 
 def _open_line(request: ImportRequest, scratch: Path) -> _Line:
     job, wanted = request.job, request.continuation.run_id
-    run_id = wanted or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     pin = job.workspace.guid
     if wanted is not None:  # before an hour of reading
-        pin = run_to_resume(list_runs(request.work_dir), wanted).workspace
+        known = run_to_resume(request.work_dir, wanted)
+        run_id, pin = known.run_id, known.workspace
     source = open_source(job.source)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)

@@ -33,7 +33,6 @@ from pipeline.journal_tables import (
     outcome_of,
     run_of,
     run_row,
-    state_after,
     verdict_row,
 )
 from pipeline.journal_writer import Writer
@@ -163,23 +162,21 @@ class Journal:
         self._writer.wait_for(work)
         return again
 
-    def end_run(
-        self, run_id: str, exit_code: int, *, state: RunState | None = None
-    ) -> None:
+    def end_run(self, run_id: str, exit_code: int, *, state: RunState) -> None:
         """
         Record that a run is over; without it, it counts as interrupted.
 
         Args:
             run_id: Of a run that has begun.
             exit_code: What its process ends with.
-            state: Whether rows are left to send; by default 0, 3 and 9 leave none.
+            state: Whether rows are left to send.
         """
         known = self.run(run_id)
         if known is None:
             raise InvariantError(f"the journal has no run {run_id}; please report this")
         ended = replace(
             known,
-            state=state or state_after(exit_code),
+            state=state,
             ended_at=self._now(),
             exit_code=exit_code,
         )

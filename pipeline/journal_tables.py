@@ -25,8 +25,6 @@ SCHEMA_VERSION: Final = 2
 # Numbers of batches that a refusal made; planned ones count from 1, and what they are
 # called must not depend on what the service refused.
 FIRST_CHILD_NO: Final = 1_000_000_001
-# Exit codes of a run in which every row is proven; under 9 there was none.
-_DONE_CODES: Final = (0, 3, 9)
 
 # Version → the statements that lead to the next one; 0 is an empty file. A migrated
 # table has its columns in the order of a new one: rows are inserted by position.
@@ -187,11 +185,6 @@ class StoredBatch:
     rejected: tuple[RowRange, ...] = ()
     n_attempts: int = 1
     n_crashes: int = 1
-
-
-def state_after(exit_code: int) -> RunState:
-    """Return what a run is that ended with this code."""
-    return RunState.DONE if exit_code in _DONE_CODES else RunState.PENDING
 
 
 def run_row(run: Run) -> tuple[Any, ...]:

@@ -134,6 +134,13 @@ def unfinished_runs(runs: Iterable[Run]) -> list[Run]:
     return [run for run in newest.values() if run.state is not RunState.DONE]
 
 
+def newest_of(runs: Iterable[Run], run: Run) -> Run:
+    """Return the run of the same dataset that began last; perhaps *run* itself."""
+    place = (run.workspace, run.dataset)
+    same = (other for other in runs if (other.workspace, other.dataset) == place)
+    return max(same, key=lambda other: other.generation)
+
+
 def continued_run(
     runs: Iterable[Run],
     *,

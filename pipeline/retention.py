@@ -43,8 +43,7 @@ class Purged:
             journal does not know, included.
         n_files: Removed.
         n_bytes: Freed.
-        resumable: Of *run_ids*, those that can be resumed; if their source was kept
-            in the run folder, it is gone.
+        resumable: Of *run_ids*, those that can be resumed.
     """
 
     run_ids: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
-from pipeline.files import make_private_dir, writing
+from pipeline.files import make_private_dir, using
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,8 @@ class Spill:
         n_rows = 0
         for bucket in sorted(self._buckets):
             for path in sorted(self._folder.glob(f"{bucket:06d}-*.ipc")):
-                frames.append(pl.read_ipc(path))
+                with using(path):
+                    frames.append(pl.read_ipc(path))
                 n_rows += frames[-1].height
             if 2 * n_rows >= self._max_rows:
                 yield pl.concat(frames)
@@ -105,7 +106,7 @@ class Spill:
             number = int(str(bucket))
             self._buckets.add(number)
             path = self._folder / f"{number:06d}-{self._n_flushes:06d}.ipc"
-            with writing(path):
+            with using(path):
                 path.touch(mode=0o600)
                 part.write_ipc(path)
         self._n_flushes += 1
@@ -147,7 +148,7 @@ class SliceStore:
         make_private_dir(self._folder)
         path = self._folder / f"{len(self._paths):06d}.ipc"
         self._paths.append(path)
-        with writing(path):
+        with using(path):
             path.touch(mode=0o600)
             frame.write_ipc(path)
         self._n_bytes += path.stat().st_size
@@ -158,7 +159,9 @@ class SliceStore:
         """Give the slices back in order; only while `is_complete`."""
         for path in self._paths:
             # Not by its path: a mapped file counts as memory until it is unmapped.
-            yield pl.read_ipc(path.read_bytes())
+            with using(path):
+                frame = pl.read_ipc(path.read_bytes())
+            yield frame
 
     def _give_up(self) -> None:
         self.is_complete = False

@@ -21,7 +21,7 @@ from pipeline.contract import BATCH_PATH
 from pipeline.endings import gravest
 from pipeline.errors import PipelineError
 from pipeline.journal import JOURNAL_NAME, list_runs
-from pipeline.journal_tables import RunState, state_after
+from pipeline.journal_tables import RunState
 from pipeline.locks import lock_folder
 from pipeline.outcomes import RowCounts
 from pipeline.sandbox.server import RunningSandbox
@@ -125,12 +125,6 @@ def test_what_stopped_a_run_goes_before_how_its_rows_ended(
     empty = not counts.read and error is None
     told = exit_code_of_run(counts, error, error_on_empty=True)
     assert told == (NOTHING_TO_DO if empty else code)
-
-
-def test_a_run_with_nothing_to_do_is_done() -> None:
-    done = {code for code in range(256) if state_after(code) is RunState.DONE}
-
-    assert done == {0, 3, NOTHING_TO_DO}
 
 
 # -- two things at once ----------------------------------------------------------------

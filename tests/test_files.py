@@ -17,7 +17,7 @@ from pipeline.files import (
     remove_drafts,
     replacing,
     sha256_of,
-    writing,
+    using,
 )
 
 
@@ -81,13 +81,13 @@ def test_a_refusal_of_the_disk_is_told_with_its_place_and_reason(
 ) -> None:
     with (
         pytest.raises(CannotWriteError, match="missing/a cannot be written"),
-        writing(tmp_path),
+        using(tmp_path),
     ):
         (tmp_path / "missing" / "a").touch()
     # polars tells everything in one text.
     with (
         pytest.raises(CannotWriteError, match=rf"{tmp_path}.*No space left"),
-        writing(tmp_path),
+        using(tmp_path),
     ):
         raise OSError("it went wrong (os error 28)")
 

@@ -10,7 +10,7 @@ from import_day import imported, people, under
 from pipeline.errors import SettingsError
 from pipeline.history import RunDetails, run_details
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.journal_tables import FIRST_CHILD_NO, Run
+from pipeline.journal_tables import FIRST_CHILD_NO, Run, RunState
 from pipeline.records import Batch, BatchState, Fingerprint, RowRange, Step, Verdict
 from pipeline.retention import DAY_S, purge_runs
 
@@ -138,7 +138,7 @@ def test_what_bars_a_resumption_is_named(work_dir: Path) -> None:
     source.write_text(text)
     assert obstacle(NAMES[0]) is None
     with Journal.open(work_dir / JOURNAL_NAME) as journal:
-        journal.end_run(NAMES[1], 3)
+        journal.end_run(NAMES[1], 3, state=RunState.DONE)
         journal.begin_run(Run("newer", "import", "dataset 0", "guid"))
         journal.begin_run(Run("newest", "import", "dataset 0", "guid"))
     assert obstacle(NAMES[1]) == "nothing of it is left to send"
@@ -148,7 +148,7 @@ def test_what_bars_a_resumption_is_named(work_dir: Path) -> None:
 
 def test_a_run_that_was_purged_is_said_to_be_forgotten(work_dir: Path) -> None:
     with Journal.open(work_dir / JOURNAL_NAME, now=lambda: 6 * DAY_S) as journal:
-        journal.end_run(NAMES[0], 3)
+        journal.end_run(NAMES[0], 3, state=RunState.DONE)
     assert not run_details(work_dir, NAMES[0]).is_forgotten
     purge_runs(work_dir, now=lambda: 100 * DAY_S)
 
@@ -163,7 +163,7 @@ def test_a_run_that_was_purged_is_said_to_be_forgotten(work_dir: Path) -> None:
 )
 def test_a_summary_that_is_not_its_own_is_none(work_dir: Path, text: str) -> None:
     with Journal.open(work_dir / JOURNAL_NAME) as journal:
-        journal.end_run(NAMES[0], 75)
+        journal.end_run(NAMES[0], 75, state=RunState.PENDING)
     folder = work_dir / "runs" / NAMES[0]
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(text)
@@ -186,7 +186,7 @@ def test_a_summary_of_a_run_that_has_gone_on_is_out_of_date(work_dir: Path) -> N
 
     assert details().summary is None  # never ended: nobody of this run wrote it
     with Journal.open(work_dir / JOURNAL_NAME) as journal:
-        journal.end_run(NAMES[0], 75)
+        journal.end_run(NAMES[0], 75, state=RunState.PENDING)
     assert details().summary == {"run_id": NAMES[0], "x": 1}
     assert details().files["spilled/a.ipc"] == 4
     with Journal.open(work_dir / JOURNAL_NAME) as journal:

@@ -79,7 +79,7 @@ def states(journal: Journal) -> dict[int, BatchState]:
 def test_a_run_is_kept_as_it_was_begun(journal: Journal) -> None:
     begun = replace(RUN, began_at=1000.0, generation=1)
     assert journal.runs() == [begun]
-    journal.end_run("r1", 3)
+    journal.end_run("r1", 3, state=RunState.DONE)
 
     assert journal.run("r1") == replace(
         begun, ended_at=1000.0, exit_code=3, state=RunState.DONE
@@ -87,27 +87,18 @@ def test_a_run_is_kept_as_it_was_begun(journal: Journal) -> None:
     assert journal.run("r2") is None
 
 
-@pytest.mark.parametrize(
-    ("exit_code", "told", "state"),
-    [
-        (0, None, RunState.DONE),
-        (3, None, RunState.DONE),
-        (75, None, RunState.PENDING),
-        (130, None, RunState.PENDING),
-        (3, RunState.PENDING, RunState.PENDING),
-        (4, RunState.DONE, RunState.DONE),
-    ],
-)
-def test_a_run_is_done_when_nothing_is_left_to_send(
-    journal: Journal, exit_code: int, told: RunState | None, state: RunState
+@pytest.mark.parametrize("state", [RunState.DONE, RunState.PENDING])
+def test_how_a_run_stands_is_told_beside_its_exit_code(
+    journal: Journal, state: RunState
 ) -> None:
-    journal.end_run("r1", exit_code, state=told)
+    journal.end_run("r1", 3, state=state)
 
-    assert [run.state for run in journal.runs()] == [state]
+    [run] = journal.runs()
+    assert (run.state, run.exit_code) == (state, 3)
 
 
 def test_a_resumed_run_is_open_again(journal: Journal) -> None:
-    journal.end_run("r1", 75)
+    journal.end_run("r1", 75, state=RunState.PENDING)
     resumed = journal.resume_run("r1", versions={"tool": "0.2.0"})
 
     assert journal.runs() == [resumed]
@@ -125,7 +116,7 @@ def test_a_run_that_does_not_exist_is_not_resumed(journal: Journal) -> None:
     with pytest.raises(InvariantError, match="no run r9"):
         journal.resume_run("r9")
     with pytest.raises(InvariantError, match="no run r9"):
-        journal.end_run("r9", 0)
+        journal.end_run("r9", 0, state=RunState.DONE)
 
 
 @pytest.mark.parametrize("workspace", [RUN.workspace, None])
@@ -391,7 +382,7 @@ def test_the_files_are_private_and_hold_no_value(
 
     asyncio.run(main())
     at_work = looked_at()
-    journal.end_run("r1", 0)
+    journal.end_run("r1", 0, state=RunState.DONE)
     journal.close()
 
     assert at_work == {
@@ -488,7 +479,7 @@ def test_a_full_disk_admits_nothing_and_keeps_the_last_verdicts(
         journal.begin_run(RUN)
         *recorded, intent, attempt = asyncio.run(main(journal))
         found = journal.batches("r1")
-        journal.end_run("r1", 73)
+        journal.end_run("r1", 73, state=RunState.PENDING)
         run = journal.run("r1")
 
     assert set(recorded) == {None}
@@ -555,7 +546,7 @@ def test_after_an_error_of_the_disk_nothing_is_trusted_any_more(
         journal.begin_run(RUN)
         errors = asyncio.run(main(journal))
         with pytest.raises(JournalDamagedError, match="Repair the disk"):
-            journal.end_run("r1", 0)
+            journal.end_run("r1", 0, state=RunState.DONE)
     with Journal.open(tmp_path / "j.sqlite") as reopened:
         found = states(reopened)
 

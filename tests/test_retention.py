@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import CannotWriteError, LockedError
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.journal_tables import Run
+from pipeline.journal_tables import Run, RunState
 from pipeline.locks import lock_folder
 from pipeline.records import Batch
 from pipeline.retention import DAY_S, Purged, purge_runs
@@ -41,12 +41,12 @@ def work_dir(tmp_path: Path) -> Path:
         tmp_path / JOURNAL_NAME, now=lambda: next(times) * DAY_S
     ) as journal:
         journal.begin_run(RUN)
-        journal.end_run("done", 3)
+        journal.end_run("done", 3, state=RunState.DONE)
         journal.begin_run(replace(RUN, run_id="cut", dataset="suppliers"))
         journal.begin_run(replace(RUN, run_id="resumed", dataset="orders"))
         journal.resume_run("resumed")
         journal.begin_run(replace(RUN, run_id="new", dataset="stores"))
-        journal.end_run("new", 0)
+        journal.end_run("new", 0, state=RunState.DONE)
     with Journal.open(tmp_path / JOURNAL_NAME, now=lambda: 0.0) as journal:
         rows = pl.DataFrame({"source_no": [0], "row_no": [1]})
         batch = Batch(1, 2, rows, b"[]", "digest")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.exit_codes import DEFECT, INTERRUPTED, exit_code_of
-from pipeline.cli.talking import say
+from pipeline.cli.talking import say, to_nowhere
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _run(  # noqa: PLR0911 - one line a kind of end
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left; what was done stays done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001 - the edge of the process
         say(

@@ -239,7 +239,10 @@ def job_of(
         allow_erase=_budgets_of(found.job, flags),
         duplicates=flags.get("duplicates"),
         region=flags.get("region"),
-        accept_findings=flags.get("accept_finding") or None,
+        accept_findings=(
+            *found.job.rows.accept_findings,
+            *flags.get("accept_finding", ()),
+        ),
     )
     _put_delivery(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cli.talking import to_nowhere
 from pipeline.contract import IDENTIFIERS, ROW_CODES
 from pipeline.records import ROWS_A_FILE, State
 
@@ -144,8 +145,11 @@ def _codes(report: RunReport) -> dict[str, int]:
 
 
 def show_json(content: object) -> None:
-    """Write a JSON document to stdout."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    """Write a JSON document to stdout; a reader who has left changes no exit code."""
+    try:
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    except BrokenPipeError:
+        to_nowhere(sys.stdout)
 
 
 def run_lines(report: RunReport, seconds: float) -> list[str]:

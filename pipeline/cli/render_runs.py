@@ -178,8 +178,8 @@ def purged_lines(purged: Purged, work_dir: Path, keep_days: int) -> list[str]:
 def purged_warnings(purged: Purged) -> list[str]:
     """Return what to know about runs that were not complete."""
     return [
-        f"run {run_id} has rows left to send. It can be resumed only while its source "
-        "is where it was; a copy of it in the run folder is gone"
+        f"run {run_id} has rows left to send; it can be resumed as long as its source "
+        "is where it was"
         for run_id in purged.resumable
     ]
 

@@ -251,7 +251,7 @@ def _with_advice(
         return error
     work_dir = report.folder.parents[1]
     return type(error)(
-        f"{error} {report.counts.pending:,} rows are pending. To send them: "
+        f"{error} In all, {report.counts.pending:,} rows are pending. To send them: "
         f"{resume_command(report.run_id, work_dir, flags['base_url'])}"
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -43,12 +43,26 @@ def keep_stderr_for_us() -> None:
 
 
 def say(text: str = "") -> None:
-    """Write to stderr; whatever a file name or a service holds, lines stay lines."""
+    """
+    Write to stderr; whatever a file name or a service holds, lines stay lines.
+
+    Where nobody reads it any more, nothing is said: what is done does not depend on it.
+    """
     text = "\n".join(
         printable(line, max_chars=_MOST_CHARS) for line in text.split("\n")
     )
     width = _width()
-    click.echo(text if width is None else wrapped(text, width), err=True)
+    try:
+        click.echo(text if width is None else wrapped(text, width), err=True)
+    except OSError:
+        to_nowhere(sys.stderr)
+
+
+def to_nowhere(stream: TextIO) -> None:
+    """Let *stream* be written to without an error from now on, and drop it all."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def wrapped(text: str, width: int) -> str:

@@ -19,6 +19,7 @@ from pipeline.cli.drilling import Course, Ground, rows_that_differ, strikes_for
 from pipeline.cli.options import Talk
 from pipeline.errors import InvariantError
 from pipeline.journal import Journal
+from pipeline.journal_tables import RunState
 from pipeline.progress import NO_PROGRESS
 from pipeline.sandbox.comparing import Differences, Name
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, build_sandbox
@@ -173,7 +174,7 @@ def written(here: Ground, states: list[str]) -> None:
     folder.mkdir(parents=True)
     with Journal.open(here.work_dir / "journal.sqlite") as journal:
         journal.begin_run(Run("r", "import", "people.csv"))
-        journal.end_run("r", 3)
+        journal.end_run("r", 3, state=RunState.DONE)
     pl.DataFrame(
         {"source_no": 0, "row_no": range(1, len(states) + 1), "state": states}
     ).write_parquet(folder / "outcomes.parquet")

@@ -334,3 +334,14 @@ def test_the_sample_shows_what_was_planted_and_nothing_stops_it(
     }
     assert not any(f["is_fatal"] for f in ended.json["findings"])
     assert shown_findings(ended).endswith("and 4 more findings")
+
+
+def test_findings_of_the_job_stay_accepted_beside_those_of_a_flag(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    write(shell, LOST, JOB | {"rows": {"accept_findings": ["ROUNDED_15"]}})
+
+    ended = shell.run(*STOP, "--accept-finding", "BOM")
+
+    assert ended.code == 0, ended.err
+    assert not nothing_was_sent(sandbox)

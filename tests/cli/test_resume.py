@@ -125,6 +125,7 @@ def test_the_command_that_is_printed_sends_the_rest(tmp_path: Path) -> None:
         words = shlex.split(found[1])
         assert words[:2] == ["crm-pipeline", "resume"]
         how["cwd"] = "/"
+        words[2] = words[2][:-1]  # the beginning of a name is enough
         code, _, said = run(how, *words[1:])
 
         assert (code, crm(sandbox)) == (0, sent())
@@ -162,6 +163,29 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
         code, _, said = run(how, "resume", "nobody")
         assert (code, "crm-pipeline runs" in said) == (78, True)
         assert crm(sandbox) == sent(word="silver")
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_an_import_does_not_depend_on_who_listens(
+    tmp_path: Path, *, is_heard: bool
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with place(tmp_path, Weather()) as (sandbox, how):
+        ended = subprocess.run(
+            command("import", source(tmp_path), "--json"),
+            stdout=subprocess.PIPE if is_heard else writer,
+            stderr=writer,
+            timeout=60,
+            check=False,
+            **how,
+        )
+        os.close(writer)
+
+        assert ended.returncode == 0
+        assert crm(sandbox) == sent()
+    if is_heard:
+        assert json.loads(ended.stdout)["rows"]["accepted"] == N_ROWS
 
 
 def test_two_work_folders_do_not_write_to_one_workspace_at_once(

@@ -46,13 +46,17 @@ def prove(n: int | None) -> Chapter:
     cases = CASES if n is None else CASES[:: max(1, len(CASES) // n)]
     results = run_all(cases)
     bad = [result for result in results if result.faults]
+    n_classes = len({case.kind for case in CASES})
     least = min(Counter(case.kind for case in CASES).values())
     slowest = max((result.ended.seconds for result in results), default=0.0)
     flips = flip_bits(n or N_FLIPS)
     figures = (
-        Figure("classes", str(len({c.kind for c in CASES})), "27", is_met=True),
+        Figure("classes", str(n_classes), "27", is_met=n_classes == 27),
         Figure("cases of a class, at least", str(least), "3", is_met=least >= 3),
-        Figure("cases run", f"{len(results)} of {len(CASES)}", "all", is_met=True),
+        Figure(
+            "cases run", f"{len(results)} of {len(CASES)}",
+            "all" if n is None else "some", is_met=len(results) == len(cases) > 0,
+        ),
         Figure("cases that ended otherwise", str(len(bad)), "0", is_met=not bad),
         Figure("slowest here", f"{slowest:.2f} s", "< 2 s", is_met=slowest < 2),
         Figure(
@@ -61,8 +65,8 @@ def prove(n: int | None) -> Chapter:
         ),
         Figure(
             "of these: refused, harmless, silent",
-            f"{flips['refused']}, {flips['same']}, {flips['differs']}", "told",
-            is_met=True,
+            f"{flips['refused']}, {flips['same']}, {flips['differs']}", "",
+            is_met=True,  # told, not promised: no sum of a page is checked
         ),
     )  # fmt: skip
     head = ("class", "case", "exit code", "what it says")

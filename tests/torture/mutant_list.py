@@ -154,11 +154,6 @@ OTHERS: Final = (
             "group_concat(v.rejected, char(10))",
             "max(v.rejected)",
         ),
-        (
-            "a run that ended with rows pending counts as done",
-            "_DONE_CODES: Final = (0, 3, 9)",
-            "_DONE_CODES: Final = (0, 3, 9, 75)",
-        ),
     ),
     *_of(
         "journal_file.py",

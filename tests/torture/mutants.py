@@ -192,7 +192,7 @@ def _chapter(
     n_sound = sum(outcome.has_passed for outcome in sound.values())
     n_left = caught.count(False)
     figures = (
-        Figure("mutants planted", str(len(mutants)), "", is_met=True),
+        Figure("mutants planted", str(len(mutants)), "> 0", bool(mutants)),
         Figure("mutants caught", str(sum(caught)), "all", is_met=n_left == 0),
         Figure("mutants survived", str(n_left), "0", is_met=n_left == 0),
         Figure(

@@ -57,7 +57,8 @@ from wire import REMOTE, Service
 N_WORKERS: Final = 2
 FULL_STATES: Final = 3000
 LONG_BATCHES: Final = 1500
-RESUMED_EVERY: Final = 10
+# It shares no factor with the number of ways a disk may be: each comes to its turn.
+RESUMED_EVERY: Final = 9
 IN_FLIGHT: Final = 4
 # Rebuilt by SQLite, or space and no content.
 HOLLOW: Final = ("-shm", RESERVE_SUFFIX)
@@ -409,7 +410,7 @@ with all its files, and a delivery so long that SQLite tidies its log meanwhile.
 At a point between two operations the power goes: of what was not flushed, everything,
 nothing, some pages or some sectors of 512 bytes are on the disk, and of names either
 those whose folder was flushed, or (as ext4 does) those before any flush.
-From each state the journal is opened by the product's own code; from every tenth
+From each state the journal is opened by the product's own code; from every ninth
 state of the import, the job is finished as well, and compared with an undisturbed one.
 A missing flush, or one in the wrong order, would show as a batch that left and is
 unknown, or as a verdict that is gone.

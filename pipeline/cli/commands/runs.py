@@ -92,9 +92,9 @@ def purge(context: click.Context, /, keep_days: int | None, **flags: Any) -> int
     """
     Remove the personal data that old runs left in their folders.
 
-    Of a run stay its line in the list, outcomes.parquet and summary.json, which hold
-    numbers only. What can still be resumed is named; it stays resumable as long as its
-    source is where it was.
+    Of a run stay its line in the list, outcomes.parquet, summary.json and job.json,
+    which hold numbers and settings. What can still be resumed is named; it stays
+    resumable as long as its source is where it was.
     """
     flags = _joined(context, flags)
     found, folder = _place(flags)
