@@ -32,6 +32,7 @@ from pipeline import (
     resumable_runs,
     run_import,
 )
+from pipeline.continuing import versions_at_work
 from pipeline.contract import BATCH_PATH
 from pipeline.errors import (
     InterruptedRunError,
@@ -301,15 +302,24 @@ async def test_a_changed_source_is_another_run(tmp_path: Path) -> None:
         {"rows": {"duplicates": "first"}},
         {"delivery": {"max_bytes": 2_000}},
         {"mapping": {"customId": "customId", "attributes": {"t": "attributes.tier"}}},
+        {
+            "mapping": {
+                "customId": "customId",
+                "attributes": {"tier": {"column": "attributes.tier", "trim": False}},
+            }
+        },
     ],
-    ids=["rows", "bytes", "mapping"],
+    ids=["rows", "bytes", "mapping", "options"],
 )
 async def test_another_job_is_another_run(
     tmp_path: Path, sections: dict[str, Any]
 ) -> None:
     async with office(tmp_path) as at:
         run_id, _ = await at.stopped()
-        report = await at.run(at.request(at.job(**sections)))
+        other = at.request(at.job(**sections))
+        with pytest.raises(SettingsError, match=f"run {run_id} began with"):
+            await at.run(replace(other, continuation=Continuation(run_id)))
+        report = await at.run(other)
         assert report.run_id != run_id
         assert report.counts.accepted == len(CRM)
 
@@ -338,11 +348,13 @@ async def test_a_body_that_comes_out_different_stops_unless_it_may(
                 "UPDATE batch SET digest = 'x' WHERE batch_no NOT IN "
                 "(SELECT batch_no FROM verdict WHERE state = 'accepted')"
             )
+            db.execute("UPDATE run SET versions = json_object('encoder', 'of old')")
         n_before = len(at.crm())
         wire = Interrupted(at.sandbox, 10**6, lambda: None)
         refused = await at.run(at.resumption(run_id), wire)
         assert isinstance(refused.error, InvariantError)
         assert "--replan" in str(refused.error)
+        assert "encoder of old" in str(refused.error)
         assert refused.counts.pending > 0
         assert len(at.crm()) == n_before
 
@@ -350,6 +362,7 @@ async def test_a_body_that_comes_out_different_stops_unless_it_may(
         assert report.error is None
         assert report.counts.accepted == len(CRM)
         assert at.crm() == CRM
+        assert list_runs(tmp_path / "work")[0].versions == versions_at_work()
 
 
 @pytest.mark.anyio
