@@ -464,6 +464,19 @@ def test_a_row_that_kills_the_connection_is_left_pending_not_rejected() -> None:
     assert len(done.rows(ACCEPTED)) == 199
 
 
+@pytest.mark.parametrize(
+    "kinds", ["bbbbbbbe", "eeeeeeeb"], ids=["one error", "a break at last"]
+)
+def test_errors_and_breaks_together_condemn_no_row(kinds: str) -> None:
+    """Eight failures are enough to condemn, but these may have been applied."""
+    faults: list[Step] = [500 if k == "e" else httpx.ReadError("") for k in kinds]
+    done = day(batches_of(20, 1), lambda rows, _: faults.pop(0) if 11 in rows else 202)
+
+    assert not faults
+    assert not done.rows(REJECTED)
+    assert done.rows(UNKNOWN) == [11]
+
+
 def test_a_control_that_fails_condemns_nobody() -> None:
     """The service dies while a batch is suspected."""
     done = day(
