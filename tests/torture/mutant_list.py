@@ -91,15 +91,17 @@ TWELVE: Final = (
     Mutant(
         "count on display",
         "sender.py",
-        "        await self._journal.record(\n"
-        "            self._run_id, case.batch.batch_no, n, verdict, rejected=rejected\n"
-        "        )\n",
+        "        await self._journal.record(",
         "        self._tally.rows[verdict.state] += case.batch.n_rows\n"
-        "        await self._journal.record(\n"
-        "            self._run_id, case.batch.batch_no, n, verdict, rejected=rejected\n"
-        "        )\n"
-        "        self._tally.rows[verdict.state] -= case.batch.n_rows\n",
+        "        await self._journal.record(",
         ("test_delivery_bad_days.py",),
+        (
+            "        self._tally.note(verdict)\n",
+            (
+                "        self._tally.note(verdict)\n"
+                "        self._tally.rows[verdict.state] -= case.batch.n_rows\n"
+            ),
+        ),
     ),
     Mutant(
         "unquoted id",
@@ -158,11 +160,6 @@ OTHERS: Final = (
     *_of(
         "journal_file.py",
         ("test_journal_file.py", "test_journal.py"),
-        (
-            "skip fsync of the journal",
-            "PRAGMA synchronous = FULL",
-            "PRAGMA synchronous = NORMAL",
-        ),
         ("a damaged journal is opened", 'if found != "ok":', "if not found:"),
         (
             "the reserve is promised, not written",
@@ -192,7 +189,22 @@ OTHERS: Final = (
     ),
     *_of(
         "journal_writer.py",
-        ("test_journal.py", "test_delivery.py"),
+        ("test_journal.py",),
+        (
+            "skip fsync of the journal",
+            '"FULL" if group[0].flushed else "NORMAL"',
+            '"NORMAL"',
+        ),
+        (
+            "an intent is not flushed before bytes leave",
+            "        flushed: bool = True,\n",
+            "        flushed: bool = False,\n",
+        ),
+        (
+            "a place is given away before its verdict is written",
+            "for flushed in (False, True):",
+            "for flushed in (True, False):",
+        ),
         (
             "nobody waits for the disk",
             "        await waiter",
@@ -241,7 +253,7 @@ OTHERS: Final = (
     # -- going on ----------------------------------------------------------------------
     *_of(
         "resuming.py",
-        ("test_resuming.py", "test_rebatch.py"),
+        ("test_resuming.py",),
         (
             "other rows are taken for the same",
             "    if not _same_content(run.fingerprints, fingerprints):",
@@ -325,6 +337,56 @@ OTHERS: Final = (
             "a recorded batch that is not there is passed over",
             "if n < place.n and not plan.is_replanned:",
             "if n < place.n and plan.is_replanned:",
+        ),
+    ),
+    *_of(
+        "continuing.py",
+        ("flows/test_import_resume.py",),
+        ("a fresh run goes on", "if continuation.is_fresh:", "if not runs:"),
+        (
+            "a named run goes on with another job",
+            "settings_digest=run.settings_digest, fingerprints",
+            "settings_digest=known.settings_digest, fingerprints",
+        ),
+        ("a run does not keep its job", "        remember()\n", ""),
+        (
+            "a new plan is recorded under the old versions",
+            "versions = run.versions if plan.is_replanned else None",
+            "versions = None",
+        ),
+        (
+            "the options of a field make no other job",
+            'rule.options.model_dump(mode="json")',
+            "None",
+        ),
+        (
+            "a finished run is sent again",
+            "if known.state is RunState.DONE:",
+            "if known.state is None:",
+        ),
+    ),
+    *_of(
+        "outgoing.py",
+        ("test_outgoing.py",),
+        (
+            "the rows of a group go out alone, too",
+            'pl.concat([exceptions, groups.select("row")])["row"]',
+            'exceptions["row"]',
+        ),
+        (
+            "rows that are missing in pass 2 are not missed",
+            "if n_clean != self.check.n_clean:",
+            "if n_clean > self.check.n_clean:",
+        ),
+        (
+            "a profile that grew too large is lost",
+            "        self.late.append(",
+            "        list[pl.DataFrame]().append(",
+        ),
+        (
+            "a profile that grew too large is sent",
+            "folded.frame.filter(~is_large))",
+            "folded.frame)",
         ),
     ),
     # -- trying again ------------------------------------------------------------------
@@ -433,7 +495,7 @@ OTHERS: Final = (
     ),
     *_of(
         "sender.py",
-        ("test_delivery_bad_days.py", "test_delivery.py"),
+        ("test_delivery_bad_days.py",),
         (
             "no answer is taken for a 202",
             "verdict = of_fault(error)",
@@ -450,14 +512,23 @@ OTHERS: Final = (
             "and self.last.step is Step.AGAIN",
         ),
         (
-            "a service that names wrong rows is believed for ever",
-            "    if not case.is_trusted:\n",
-            "    if case.batch is None:\n",
+            "connections that break are held against a row",
+            "self.is_proven and verdict.status in SERVER_ERRORS",
+            "self.is_proven",
         ),
         (
             "attempts of before the crash are forgotten",
             "case.n_before + case.tries.n + 1",
             "case.tries.n + 1",
+        ),
+    ),
+    *_of(
+        "sender.py",
+        ("test_delivery.py",),
+        (
+            "a service that names wrong rows is believed for ever",
+            "    if not case.is_trusted:\n",
+            "    if case.batch is None:\n",
         ),
     ),
     *_of(
@@ -477,7 +548,7 @@ OTHERS: Final = (
     # -- cutting and naming ------------------------------------------------------------
     *_of(
         "splitting.py",
-        ("test_splitting.py", "test_delivery_bad_days.py"),
+        ("test_splitting.py",),
         (
             "the odd row of a half is lost",
             "everyone[middle:]",

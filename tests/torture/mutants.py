@@ -180,6 +180,13 @@ def _name(case: ET.Element) -> str:
     return f"{module}::{case.get('name', '').partition('[')[0]}"
 
 
+def _kinds(mutants: list[Mutant]) -> str:
+    n_named = sum(mutant in TWELVE for mutant in mutants)
+    n_others = sum(mutant in OTHERS for mutant in mutants)
+    n_ruled = len(mutants) - n_named - n_others
+    return f"{len(mutants)}: {n_named} by name, {n_ruled} of the table, {n_others} more"
+
+
 def _chapter(
     mutants: list[Mutant],
     outcomes: list[Outcome],
@@ -192,7 +199,7 @@ def _chapter(
     n_sound = sum(outcome.has_passed for outcome in sound.values())
     n_left = caught.count(False)
     figures = (
-        Figure("mutants planted", str(len(mutants)), "> 0", bool(mutants)),
+        Figure("mutants planted", _kinds(mutants), "> 0", bool(mutants)),
         Figure("mutants caught", str(sum(caught)), "all", is_met=n_left == 0),
         Figure("mutants survived", str(n_left), "0", is_met=n_left == 0),
         Figure(

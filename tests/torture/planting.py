@@ -18,6 +18,7 @@ class Mutant:
         old: Text that the module holds exactly once.
         new: What stands there in the mutant.
         tests: Paths below `tests/`.
+        also: A second text that the module holds once, and what stands there.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
+    also: tuple[str, str] | None = None
 
     def planted(self, source: str) -> str:
         """
@@ -34,13 +36,15 @@ class Mutant:
             StaleMutantError: Its text is not there, or more than once, or what comes
                 out is no Python.
         """
-        n = source.count(self.old)
-        if n != 1 or self.old == self.new:
-            raise StaleMutantError(
-                f"mutant {self.name!r}: its text stands {n} times in {self.module}, "
-                f"not once: {self.old!r}"
-            )
-        planted = source.replace(self.old, self.new)
+        planted = source
+        for old, new in ((self.old, self.new), *([self.also] if self.also else ())):
+            n = source.count(old)
+            if n != 1 or old == new:
+                raise StaleMutantError(
+                    f"mutant {self.name!r}: its text stands {n} times in "
+                    f"{self.module}, not once: {old!r}"
+                )
+            planted = planted.replace(old, new)
         try:
             compile(planted, self.module, "exec")
         except SyntaxError as error:
