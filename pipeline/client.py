@@ -36,7 +36,7 @@ from pipeline.faults import DISCONNECTED, TRANSPORT_FAULTS, no_reply
 from pipeline.pacing import SILENCE_S, deadline_s
 from pipeline.records import Reply
 from pipeline.tokens import Keyring
-from pipeline.verdict import NoReplyError
+from pipeline.verdict import UNAUTHORISED, NoReplyError, says_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,6 @@ KEEPALIVE_S: Final = 4.0  # below the idle limits of common servers
 SHORT_KEEPALIVE_S: Final = 0.5  # once connections were found dead so often:
 DEAD_CONNECTIONS: Final = 2
 CONNECT_S: Final = 10.0
-UNAUTHORISED: Final = frozenset({401, 403})
 _V4_HEADERS: Final = (
     (contract.API_VERSION_HEADER, contract.API_VERSION),
     ("Content-Type", contract.CONTENT_TYPE),
@@ -227,7 +226,8 @@ class Client:
         if reply.status in UNAUTHORISED and self._keyring.can_replace(token, before):
             token = await self._token(refused=token)
             reply = await self._exchange(call, token)
-        if reply.status in UNAUTHORISED:
+        may_renew = self._keyring.can_log_in and says_expired(reply)
+        if reply.status in UNAUTHORISED and not may_renew:
             raise self._keyring.refusal(call.name, reply.status)
         return reply
 

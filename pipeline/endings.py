@@ -73,6 +73,7 @@ _IN_WORDS: Final = {
     "DEADLINE": "no whole answer came in time",
     "TLS_ERROR": "no encrypted connection could be agreed on",
     "BODY_TORN": "the answer broke off",
+    "TOKEN_EXPIRED": "the token had expired as soon as it was given",
 }
 
 

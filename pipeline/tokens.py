@@ -64,6 +64,7 @@ class Keyring:
 
     Attributes:
         number: Of the youngest token.
+        can_log_in: Whether a refused token can be replaced at all.
 
     Raises:
         SettingsError: From the constructor, for a key that cannot stand in a header.
@@ -89,7 +90,7 @@ class Keyring:
             pair = f"{credentials.guid or ''}:{credentials.api_key.reveal()}"
             text = base64.b64encode(pair.encode()).decode()
             self._token = Token(Secret(f"Basic {text}"))
-        self._can_log_in = self._token is None
+        self.can_log_in = self._token is None
 
     @property
     def api_key(self) -> Secret:
@@ -127,7 +128,7 @@ class Keyring:
 
     def can_replace(self, token: Token, before: int) -> bool:
         """Return whether *token*, refused, is no younger than the one *before*."""
-        return self._can_log_in and token.number <= before
+        return self.can_log_in and token.number <= before
 
     def begin_login(self, now_s: float) -> None:
         """Count a login; from now on the old token serves until the new one is here."""

@@ -12,15 +12,14 @@ as a `Fault`. What a verdict ends a run with is told in `endings`.
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pipeline.naming import read_naming
 from pipeline.records import BatchState, Fault, Step, Verdict
+from pipeline.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -32,6 +31,7 @@ OK: Final = 200
 ACCEPTED: Final = 202
 PARTLY: Final = 207
 TOO_MANY: Final = 429
+UNAUTHORISED: Final = (401, 403)
 CONFLICTS: Final = frozenset({409, 423})
 READ_ANSWERS: Final = frozenset({OK})
 # Codes of this table beside `HTTP_<status>` and the names of faults.
@@ -39,10 +39,10 @@ ACCEPTED_BODY: Final = "ACCEPTED_BODY"
 ACCEPTED_TORN: Final = "ACCEPTED_TORN"
 REFUSED_CODE: Final = "REFUSED"  # codes of `contract.ROW_CODES`, as the next
 TOO_LARGE_CODE: Final = "TOO_LARGE"
+EXPIRED_CODE: Final = "TOKEN_EXPIRED"
 ANOMALIES: Final = frozenset({ACCEPTED_BODY, ACCEPTED_TORN})
 
-_SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_MOST_SECONDS: Final = 1e9
+_EXPIRED_ERROR: Final = "Token expired."  # API 2.6, with its full stop
 _TIMEOUTS: Final = frozenset({"READ_TIMEOUT", "WRITE_TIMEOUT", "DEADLINE"})
 
 
@@ -51,6 +51,7 @@ class Shape(StrEnum):
 
     PLACED = "errors, each of a known row"
     UNPLACED = "errors, not all of a known row"
+    EXPIRED = "says that the token has expired"
     TORN = "not complete"
     OTHER = "anything else"
 
@@ -166,9 +167,16 @@ TABLE: Final[tuple[Rule, ...]] = (
         statuses=(400, 422),
     ),
     Rule(
+        "the token has expired, the fresh one too: sent again",
+        *(Step.AGAIN, _PENDING),
+        statuses=UNAUTHORISED,
+        shapes=(Shape.EXPIRED,),
+        code=EXPIRED_CODE,
+    ),
+    Rule(
         "the token is refused: once more with a fresh one, then the run stops",
         *(Step.AUTH, _PENDING),
-        statuses=(401, 403),
+        statuses=UNAUTHORISED,
     ),
     Rule("wrong address: the run stops", Step.STOP, _PENDING, statuses=(404,)),
     Rule(
@@ -324,7 +332,25 @@ def rule_of(status: int, shape: Shape, size: Size, *, is_batch: bool = True) -> 
     )
 
 
+def says_expired(reply: Reply) -> bool:
+    """
+    Return whether the token is refused because its time is over, and for nothing else.
+
+    Asking again with a younger one may help then, where a permission that is missing
+    stays missing. A service that gives no such reason is not believed to have it.
+    """
+    if reply.status not in UNAUTHORISED:
+        return False
+    try:
+        content = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("error") == _EXPIRED_ERROR
+
+
 def _shape_of(reply: Reply, naming: Naming | None) -> Shape:
+    if says_expired(reply):
+        return Shape.EXPIRED
     if naming is not None:
         return Shape.UNPLACED if naming.n_unplaced else Shape.PLACED
     return Shape.OTHER if reply.is_complete else Shape.TORN
@@ -367,28 +393,3 @@ def is_failure(verdict: Verdict) -> bool:
 def is_of_the_batch(verdict: Verdict) -> bool:
     """Return whether only this batch is given up when its tries are used up."""
     return verdict.status in CONFLICTS
-
-
-def retry_after_s(reply: Reply) -> float | None:
-    """
-    Return the seconds that `Retry-After` asks for; None when it says nothing usable.
-
-    A date counts from the reply's own `Date`, so a wrong clock here does no harm; one
-    without `Date` is unusable. Past and negative is 0; huge is cut at a billion.
-    """
-    text = reply.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(text):
-        return min(max(0.0, float(text)), _MOST_SECONDS)
-    until, now = _moment(text), _moment(reply.headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return min(max(0.0, (until - now).total_seconds()), _MOST_SECONDS)
-
-
-def _moment(text: str) -> datetime | None:
-    """Read an HTTP date in any of its three forms (RFC 9110 5.6.7)."""
-    try:
-        moment = parsedate_to_datetime(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

@@ -45,6 +45,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "rates",
                 "rebatch",
                 "resuming",
+                "retry_after",
                 "splitting",
                 "tokens",
                 "transform",

@@ -26,7 +26,7 @@ from pipeline.errors import (
 from pipeline.records import Fault, Reply
 from pipeline.sandbox.server import SandboxOptions, build_sandbox, running_sandbox
 from pipeline.settings import Credentials, RemoteSettings, Secret
-from pipeline.verdict import NoReplyError
+from pipeline.verdict import NoReplyError, classify
 from wire import KEY, REMOTE, Service, Step, raw_server, token
 
 READY = RemoteSettings(
@@ -51,6 +51,8 @@ IB5rqIHlarkddTEXkE8ycwoMqiZrdKppSsre/2G5gG6SAiEA+xklKxno8rYAPNro
 icgpon3c6nAyDGXZncGyfYI/vqQ=
 -----END CERTIFICATE-----
 """
+
+EXPIRED = b'{"status": 401, "error": "Token expired.", "message": "", "path": "/"}'
 
 Use = Callable[[Client], Awaitable[Reply]]
 
@@ -209,6 +211,23 @@ def test_a_fresh_token_that_is_refused_ends_it(status: int) -> None:
     asyncio.run(main())
     # The first call logged in itself; the second logs in once more and sends twice.
     assert (service.n_logins, len(service.requests)) == (2, 3)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_fresh_token_that_expired_meanwhile_lacks_no_permission(status: int) -> None:
+    service = always((status, {}, EXPIRED))
+
+    reply = ask(lambda c: c.send_batch(b"[]"), service)
+
+    assert (reply.status, classify(reply).code) == (status, "TOKEN_EXPIRED")
+    assert (service.n_logins, len(service.requests)) == (1, 1)
+
+
+def test_a_ready_token_that_expired_ends_it() -> None:
+    service = always((401, {}, EXPIRED))
+
+    with pytest.raises(TokenRefusedError, match="SYNERISE_TOKEN is expired"):
+        ask(Client.workspace, service, READY)
 
 
 def test_a_ready_token_is_never_exchanged() -> None:

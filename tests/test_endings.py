@@ -104,5 +104,5 @@ def test_a_pause_of_ours_is_no_wish_of_the_service_and_a_call_has_no_rows() -> N
 
     told = str(fatal(verdict, "the question", 8, heard=True, of_rows=False))
 
-    assert "status 503 (at the login); run the same command later" in told
+    assert "status 503 (at the login); come back later" in told
     assert "rows" not in told

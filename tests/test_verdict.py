@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.records import BatchState, Fault, Reply, Step, Verdict
+from pipeline.retry_after import retry_after_s
 from pipeline.verdict import (
     ANOMALIES,
     READ_ANSWERS,
@@ -21,7 +22,6 @@ from pipeline.verdict import (
     is_of_the_batch,
     is_overload,
     of_fault,
-    retry_after_s,
     rule_of,
 )
 
@@ -70,6 +70,11 @@ EXPECTED = [
     (422, NAMED, REFUSED, PENDING, "HTTP_422", (1, 3)),
     (422, b"", REFUSED, PENDING, "HTTP_422", ()),
     (401, b"", Step.AUTH, PENDING, "HTTP_401", ()),
+    (401, b'{"error": "Unauthorized"}', Step.AUTH, PENDING, "HTTP_401", ()),
+    (401, b'["Token expired."]', Step.AUTH, PENDING, "HTTP_401", ()),
+    (401, b'{"error": "Token expired."}', AGAIN, PENDING, "TOKEN_EXPIRED", ()),
+    (403, b'{"error": "Token expired."}', AGAIN, PENDING, "TOKEN_EXPIRED", ()),
+    (404, b'{"error": "Token expired."}', STOP, PENDING, "HTTP_404", ()),
     (403, NAMED, Step.AUTH, PENDING, "HTTP_403", ()),
     (404, b"", STOP, PENDING, "HTTP_404", ()),
     (413, b"", Step.TOO_BIG, PENDING, "HTTP_413", ()),

@@ -150,6 +150,30 @@ async def test_a_token_that_expires_in_the_middle_is_renewed(tmp_path: Path) -> 
 
 
 @pytest.mark.anyio
+async def test_fresh_tokens_that_expire_at_once_are_only_asked_again(
+    tmp_path: Path,
+) -> None:
+    async with under("calm,expire=0.3,seed=5") as (sandbox, connector):
+        report = await imported(tmp_path, connector)
+
+        assert report.error is None
+        assert crm_of(sandbox) == CALM
+
+
+@pytest.mark.anyio
+async def test_tokens_that_are_always_expired_end_in_patience_not_in_permissions(
+    tmp_path: Path,
+) -> None:
+    async with under("calm,expire=1.0") as (sandbox, connector):
+        with pytest.raises(PatienceEndedError, match="expired as soon as it was given"):
+            await imported(tmp_path, connector)
+
+        assert sandbox.store.count_profiles() == 0
+        logins = [r for r in sandbox.store.requests() if "login" in r.name]
+        assert 1 < len(logins) < 20
+
+
+@pytest.mark.anyio
 async def test_what_a_torn_reply_hides_is_sent_again_not_lost(tmp_path: Path) -> None:
     async with under("calm,torn_after=0.3,seed=3") as (sandbox, connector):
         report = await imported(tmp_path, connector)

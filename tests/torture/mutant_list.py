@@ -76,7 +76,7 @@ TWELVE: Final = (
     ),
     Mutant(
         "local clock for HTTP-date",
-        "verdict.py",
+        "retry_after.py",
         '_moment(reply.headers.get("date", ""))',
         "datetime.now(UTC)",
         ("test_verdict.py",),
