@@ -13,6 +13,8 @@ import sqlite3
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from pipeline.errors import (
     CannotWriteError,
     InvariantError,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESERVE_BYTES: Final = 4 * 2**20
+BUSY_S: Final = 5.0  # as long as Python's own SQLite waits for another's transaction
 # Primary result codes after which the file is not to be trusted any more.
 _FINAL_CODES: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -36,12 +39,15 @@ _NO_INDEX: Final = frozenset(
 )
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """
     Open or create the file, private, checked and of the newest version.
 
     Effects: an older journal is copied to `journal.v1.sqlite` (its version) before
     its tables change, and they change in one transaction: a crash leaves the old ones.
+
+    Args:
+        busy_s: How long it is waited for another process that holds the file.
 
     Raises:
         JournalDamagedError: It fails SQLite's check.
@@ -52,10 +58,10 @@ def connect(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         with ExitStack() as on_failure:
             connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False
+                path, timeout=busy_s, isolation_level=None, check_same_thread=False
             )
             on_failure.callback(connection.close)
-            _prepare(connection)
+            _prepare(connection, busy_s)
             _bring_up_to_date(connection, path)
             on_failure.pop_all()
     return connection
@@ -91,6 +97,11 @@ def disk_errors(name: str) -> Iterator[None]:
             raise JournalDamagedError(
                 f"the journal ({name}) is damaged: {error}; keep a copy, move the file "
                 "away and begin a fresh run; sending rows a second time does no harm"
+            ) from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise CannotWriteError(
+                f"the journal ({name}) is in use by another process; run the same "
+                "command when that has ended"
             ) from error
         raise CannotWriteError(
             f"the journal ({name}) cannot be written: {error}; free the disk or the "
@@ -169,9 +180,21 @@ def _primary_code(error: sqlite3.Error) -> int:
     return sqlite3.SQLITE_FULL if code in _NO_INDEX else code & 0xFF
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _is_busy(error: BaseException) -> bool:
+    return (
+        isinstance(error, sqlite3.Error) and _primary_code(error) == sqlite3.SQLITE_BUSY
+    )
+
+
+def _prepare(connection: sqlite3.Connection, busy_s: float) -> None:
     """Set the durability, and check the file."""
-    connection.execute("PRAGMA journal_mode = WAL")
+    # SQLite itself does not wait for others that make the same new file into a WAL one.
+    Retrying(
+        retry=retry_if_exception(_is_busy),
+        wait=wait_fixed(0.01),
+        stop=stop_after_delay(busy_s),
+        reraise=True,
+    )(connection.execute, "PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # macOS; elsewhere without effect
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -4,6 +4,8 @@ import asyncio
 import resource
 import sqlite3
 import stat
+import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +108,27 @@ def test_two_that_open_a_new_journal_at_once_do_no_harm(tmp_path: Path) -> None:
     for connection in asyncio.run(main()):
         connection.close()
     assert shape(tmp_path / "journal.sqlite")[-1] == (SCHEMA_VERSION,)
+
+
+def test_a_new_journal_that_another_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # SQLite itself would not wait for it
+    ending = threading.Timer(0.3, other.execute, ["COMMIT"])
+    ending.start()
+
+    connect(path).close()
+
+    assert ending.finished.is_set()
+    other.close()
+
+
+def test_a_journal_that_stays_locked_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CannotWriteError, match="in use by another process"):
+            connect(path, busy_s=0.05)
 
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 99])
