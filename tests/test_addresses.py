@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.addresses import check_base_url, check_field, profile_path
@@ -53,6 +53,8 @@ def test_any_other_address_is_refused_without_repeating_it(url: str) -> None:
 
 
 @given(value=st.text(min_size=1), field=st.sampled_from(["email", "customId"]))
+@example(value="../a/b?c#d", field="customId")
+@example(value="%2F %", field="email")
 def test_an_identifier_stays_in_its_segment(value: str, field: str) -> None:
     try:
         path = profile_path(field, value)
