@@ -7,7 +7,9 @@ figure is not what was asked for.
 """
 
 import argparse
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -50,7 +52,13 @@ HEAD: Final = """\
 
 What `make torture` measured; `make torture N=20` runs a short form of each part.
 The page is written by that command and never by hand.
+In messages, `FOLDER` and `RUN` stand for the folder and the name of a run.
 """
+# What is another one with every run, so that two pages can be compared.
+CHANGING: Final = (
+    (re.compile(rf"{re.escape(tempfile.gettempdir())}/[^\s/:,;)]+"), "FOLDER"),
+    (re.compile(r"\b[0-9]{8}-[0-9]{6}-[0-9a-f]{4}\b"), "RUN"),
+)
 
 
 def section(name: str, chapter: Chapter) -> str:
@@ -72,7 +80,10 @@ def section(name: str, chapter: Chapter) -> str:
     if chapter.table:
         head, *rows = chapter.table
         lines += ["", _row(head), _row(("---",) * len(head)), *map(_row, rows)]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    for changing, word in CHANGING:
+        text = changing.sub(word, text)
+    return text
 
 
 def _row(cells: tuple[str, ...]) -> str:
