@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
     from pipeline.history import RunDetails, run_details
-    from pipeline.importer import ImportRequest, RunReport, run_import
+    from pipeline.importer import RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
+    from pipeline.line import ImportRequest
     from pipeline.outcomes import RowCounts
     from pipeline.profiles import (
         Identifier,
@@ -51,7 +52,7 @@ _HOMES = {
     "ExportReport": "export.exporter",
     "Finding": "findings",
     "Identifier": "profiles",
-    "ImportRequest": "importer",
+    "ImportRequest": "line",
     "Job": "settings",
     "PipelineError": "errors",
     "ProfileReply": "profiles",

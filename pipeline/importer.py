@@ -8,105 +8,51 @@ sends (pass 2). Both passes see the same bytes, or the run stops.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
-from pipeline.checker import CheckResult, CheckRules, check_source
 from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import (
-    NOTHING_SAID,
-    Continuation,
     begin_or_continue,
     remember_job,
-    run_to_resume,
     settings_digest,
     versions_at_work,
 )
 from pipeline.delivery import DeliveryReport, deliver
-from pipeline.encoder import encode_slice
 from pipeline.endings import is_resumable
 from pipeline.erasing import excess
-from pipeline.erasures import accepted_erasures, counted_exactly
+from pipeline.erasures import accepted_erasures
 from pipeline.errors import PipelineError
 from pipeline.files import (
     make_private_dir,
     make_work_dir,
     remove_drafts,
 )
-from pipeline.identifiers import IdentifierChecks
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
+from pipeline.line import ImportRequest, Line, check_line, encoded_slices, open_line
 from pipeline.locks import lock_folder, lock_workspace
-from pipeline.lookahead import map_ahead
-from pipeline.mapping import refuse_extra, resolve_mapping
 from pipeline.outcomes import Evidence, RowCounts
 from pipeline.outgoing import Outgoing
-from pipeline.progress import NO_PROGRESS
-from pipeline.reader import open_source
 from pipeline.rebatch import rebuild
 from pipeline.run_files import RunFiles, write_run_files
-from pipeline.spill import MAX_STORE_BYTES, SliceStore, fresh_scratch
-from pipeline.stopping import StopSignal
+from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.terms import terms_of
-from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    import polars as pl
-
+    from pipeline.checker import CheckResult
     from pipeline.client import Client
-    from pipeline.progress import ProgressView
     from pipeline.reader import Source
     from pipeline.records import Encoded
     from pipeline.resuming import ResumePlan
     from pipeline.retrying import Clock
-    from pipeline.settings import Job, Mapping
+    from pipeline.settings import Mapping
     from pipeline.transform import TransformPlan
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """
-    What to import, and with what.
-
-    Attributes:
-        job: With every flag already in it; its source has a path.
-        work_dir: Journal and run folders.
-        lock_dir: Of the lock of a workspace; two runs that share it never write to one
-            workspace at the same time. In the work folder when None.
-        is_dry_run: Pass 1 only.
-        continuation: Whether this may be the rest of an interrupted run.
-        max_store_bytes: Of encoded rows kept on disk between the passes; beyond it
-            the source is read, normalised and encoded twice.
-        command: The word the run is recorded under.
-        on_mapping: Shown the mapping before anything is read to its end.
-        on_workspace: Shown the workspace before the first write.
-        on_resume: Shown the run that goes on, and what is proven of it.
-        stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
-        exit_code: How the shell would end, for the journal; the library has no shell.
-    """
-
-    job: Job
-    work_dir: Path
-    lock_dir: Path | None = None
-    is_dry_run: bool = False
-    continuation: Continuation = NOTHING_SAID
-    max_store_bytes: int = MAX_STORE_BYTES
-    command: str = "import"
-    progress: ProgressView = NO_PROGRESS
-    on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
-    on_workspace: Callable[[Workspace], None] = lambda _workspace: None
-    on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
-    stop: StopSignal = field(default_factory=StopSignal)
-    exit_code: Callable[[RowCounts, PipelineError | None], int] = (
-        lambda _counts, error: int(error is not None)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +89,6 @@ class RunReport:
         return is_recorded and is_resumable(self.counts.pending, self.error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What both passes need."""
-
-    request: ImportRequest
-    run_id: str
-    scratch: Path
-    source: Source
-    mapping: Mapping
-    plan: TransformPlan
-    limits: BatchLimits
-    pin: str | None
-
-    @property
-    def folder(self) -> Path:
-        """Of the run's files."""
-        return self.request.work_dir / "runs" / self.run_id
-
-
 async def run_import(request: ImportRequest, connector: Connector | None) -> RunReport:
     """
     Check a source and send what can be sent, or what is left of it.
@@ -194,59 +121,18 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     ):
         for folder in (request.work_dir / "runs").glob("*"):
             remove_drafts(folder)
-        line = _open_line(request, scratch)
+        line = open_line(request, scratch)
         is_dry_run = request.is_dry_run or connector is None
         max_bytes = 0 if is_dry_run else request.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
-            check = _pass_1(line, store)
+            check = check_line(line, store)
             stop = check.stop or excess(check.erased, request.job.rows.allow_erase)
             if connector is None or is_dry_run or stop is not None:
                 return _unsent(line, check, stop)
             return await _send(line, check, store, connector)
 
 
-def _open_line(request: ImportRequest, scratch: Path) -> _Line:
-    job, wanted = request.job, request.continuation.run_id
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    pin = job.workspace.guid
-    if wanted is not None:  # before an hour of reading
-        known = run_to_resume(request.work_dir, wanted)
-        run_id, pin = known.run_id, known.workspace
-    source = open_source(job.source)
-    mapping = resolve_mapping(source.columns, job)
-    request.on_mapping(source, mapping)
-    refuse_extra(mapping, len(source.columns))
-    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks(), source.kind)
-    limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
-    return _Line(request, run_id, scratch, source, mapping, plan, limits, pin)
-
-
-def _pass_1(line: _Line, store: SliceStore) -> CheckResult:
-    rows = line.request.job.rows
-    with line.request.progress.checking() as show:
-
-        def on_rows(n_rows: int) -> None:
-            line.request.stop.check()
-            show(n_rows)
-
-        check = check_source(
-            line.source,
-            line.plan,
-            CheckRules(
-                rows.duplicates,
-                secrets.token_hex(32),
-                line.limits.max_row_bytes,
-                null_tokens=() if rows.null_token is None else (rows.null_token,),
-                accepted=rows.accept_findings,
-            ),
-            folder=line.scratch / "digests",
-            store=store,
-            on_rows=on_rows,
-        )
-    return counted_exactly(line.source, line.plan, check)
-
-
-def _unsent(line: _Line, check: CheckResult, stop: PipelineError | None) -> RunReport:
+def _unsent(line: Line, check: CheckResult, stop: PipelineError | None) -> RunReport:
     """Tell what pass 1 came to where nothing follows it."""
     if stop is not None and line.request.continuation.run_id is not None:
         raise stop  # the files of that run know what it sent before
@@ -256,7 +142,7 @@ def _unsent(line: _Line, check: CheckResult, stop: PipelineError | None) -> RunR
 
 
 async def _send(
-    line: _Line, check: CheckResult, store: SliceStore, connector: Connector
+    line: Line, check: CheckResult, store: SliceStore, connector: Connector
 ) -> RunReport:
     """Begin or continue a run, do pass 2, and tell what it came to."""
     request = line.request
@@ -283,7 +169,7 @@ async def _send(
             if resumed is not None:
                 request.on_resume(run, resumed)
             outgoing = Outgoing(check, line.limits.max_row_bytes, line.scratch / "held")
-            encoded = outgoing.encoded(_encoded_slices(line, store))
+            encoded = outgoing.encoded(encoded_slices(line, store))
             sending = _Sending(line, check, journal, client, connector.clock, resumed)
             delivery, error = await _pass_2(sending, encoded)
             evidence = Evidence(
@@ -305,7 +191,7 @@ async def _send(
 class _Sending:
     """What pass 2 needs besides rows."""
 
-    line: _Line
+    line: Line
     check: CheckResult
     journal: Journal
     client: Client
@@ -354,18 +240,7 @@ async def _pass_2(
     return latest, None
 
 
-def _encoded_slices(line: _Line, store: SliceStore) -> Iterator[pl.DataFrame]:
-    """Give the frames of all clean rows, encoded, as pass 1 kept or else read them."""
-    if store.is_complete:
-        return store.frames()
-    plan = line.plan
-    return map_ahead(
-        lambda piece: encode_slice(transform(piece, plan), plan).frame,
-        line.source.slices(),
-    )
-
-
-def _run_record(line: _Line, check: CheckResult, workspace: Workspace) -> Run:
+def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:
     job = line.request.job
     paths = ", ".join(str(Path(path).absolute()) for path in job.source.paths)
     return Run(
@@ -379,7 +254,7 @@ def _run_record(line: _Line, check: CheckResult, workspace: Workspace) -> Run:
     )
 
 
-def _report(line: _Line, check: CheckResult, files: RunFiles) -> RunReport:
+def _report(line: Line, check: CheckResult, files: RunFiles) -> RunReport:
     return RunReport(
         run_id=line.run_id,
         command=line.request.command,

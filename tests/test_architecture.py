@@ -90,6 +90,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "feed",
                 "history",
                 "importer",
+                "line",
                 "lookahead",
                 "outgoing",
                 "profiles",

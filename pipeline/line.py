@@ -1,0 +1,172 @@
+"""
+What every reading of a source by a job shares: the same rows, the same values.
+
+An import reads its source twice, and a verification once more, weeks later: what was
+sent can only be compared when both make it in the same way.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline.checker import CheckRules, check_source
+from pipeline.chunker import BatchLimits
+from pipeline.continuing import NOTHING_SAID, Continuation, run_to_resume
+from pipeline.encoder import encode_slice
+from pipeline.erasures import counted_exactly
+from pipeline.identifiers import IdentifierChecks
+from pipeline.lookahead import map_ahead
+from pipeline.mapping import refuse_extra, resolve_mapping
+from pipeline.progress import NO_PROGRESS
+from pipeline.reader import open_source
+from pipeline.spill import MAX_STORE_BYTES, SliceStore
+from pipeline.stopping import StopSignal
+from pipeline.transform import plan_transform, transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import polars as pl
+
+    from pipeline.checker import CheckResult
+    from pipeline.connection import Workspace
+    from pipeline.errors import PipelineError
+    from pipeline.journal_tables import Run
+    from pipeline.outcomes import RowCounts
+    from pipeline.progress import ProgressView
+    from pipeline.reader import Source
+    from pipeline.resuming import ResumePlan
+    from pipeline.settings import Job, Mapping
+    from pipeline.transform import TransformPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """
+    What to import, and with what.
+
+    Attributes:
+        job: With every flag already in it; its source has a path.
+        work_dir: Journal and run folders.
+        lock_dir: Of the lock of a workspace; two runs that share it never write to one
+            workspace at the same time. In the work folder when None.
+        is_dry_run: Pass 1 only.
+        continuation: Whether this may be the rest of an interrupted run.
+        max_store_bytes: Of encoded rows kept on disk between the passes; beyond it
+            the source is read, normalised and encoded twice.
+        command: The word the run is recorded under.
+        on_mapping: Shown the mapping before anything is read to its end.
+        on_workspace: Shown the workspace before the first write.
+        on_resume: Shown the run that goes on, and what is proven of it.
+        stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
+        exit_code: How the shell would end, for the journal; the library has no shell.
+    """
+
+    job: Job
+    work_dir: Path
+    lock_dir: Path | None = None
+    is_dry_run: bool = False
+    continuation: Continuation = NOTHING_SAID
+    max_store_bytes: int = MAX_STORE_BYTES
+    command: str = "import"
+    progress: ProgressView = NO_PROGRESS
+    on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
+    on_workspace: Callable[[Workspace], None] = lambda _workspace: None
+    on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
+    stop: StopSignal = field(default_factory=StopSignal)
+    exit_code: Callable[[RowCounts, PipelineError | None], int] = (
+        lambda _counts, error: int(error is not None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What both passes need."""
+
+    request: ImportRequest
+    run_id: str
+    scratch: Path
+    source: Source
+    mapping: Mapping
+    plan: TransformPlan
+    limits: BatchLimits
+    pin: str | None
+
+    @property
+    def folder(self) -> Path:
+        """Of the run's files."""
+        return self.request.work_dir / "runs" / self.run_id
+
+
+def open_line(request: ImportRequest, scratch: Path) -> Line:
+    """
+    Open the source and settle what is made of its columns; no row is read.
+
+    Raises:
+        SourceError: It is missing, or is not what the job says.
+        SettingsError: The job does not fit its columns.
+        SettingsError, StaleRunError: The run that was named cannot go on.
+    """
+    job, wanted = request.job, request.continuation.run_id
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    pin = job.workspace.guid
+    if wanted is not None:  # before an hour of reading
+        known = run_to_resume(request.work_dir, wanted)
+        run_id, pin = known.run_id, known.workspace
+    source = open_source(job.source)
+    mapping = resolve_mapping(source.columns, job)
+    request.on_mapping(source, mapping)
+    refuse_extra(mapping, len(source.columns))
+    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks(), source.kind)
+    limits = BatchLimits(job.delivery.max_rows, job.delivery.max_bytes)
+    return Line(request, run_id, scratch, source, mapping, plan, limits, pin)
+
+
+def check_line(line: Line, store: SliceStore) -> CheckResult:
+    """
+    Read everything and send nothing: pass 1.
+
+    Args:
+        store: Keeps the encoded rows, as long as they fit.
+
+    Raises:
+        SourceError: A file cannot be read to its end.
+        StoppedError: Somebody asked to stop.
+    """
+    rows = line.request.job.rows
+    with line.request.progress.checking() as show:
+
+        def on_rows(n_rows: int) -> None:
+            line.request.stop.check()
+            show(n_rows)
+
+        check = check_source(
+            line.source,
+            line.plan,
+            CheckRules(
+                rows.duplicates,
+                secrets.token_hex(32),
+                line.limits.max_row_bytes,
+                null_tokens=() if rows.null_token is None else (rows.null_token,),
+                accepted=rows.accept_findings,
+            ),
+            folder=line.scratch / "digests",
+            store=store,
+            on_rows=on_rows,
+        )
+    return counted_exactly(line.source, line.plan, check)
+
+
+def encoded_slices(line: Line, store: SliceStore) -> Iterator[pl.DataFrame]:
+    """Give the frames of all clean rows, encoded, as pass 1 kept or else read them."""
+    if store.is_complete:
+        return store.frames()
+    plan = line.plan
+    return map_ahead(
+        lambda piece: encode_slice(transform(piece, plan), plan).frame,
+        line.source.slices(),
+    )
