@@ -64,6 +64,8 @@ NUMBERS: Final = {
     "OK": "Everything asked for is true.",
     "PARTIAL": "Finished, and some rows are blocked or rejected; of `profile`: there "
     "is no such profile, or the API refused the content.",
+    "DIFFERENT": "Read back, an accepted row differs from what was sent, or is absent "
+    "after its time.",
     "INCOMPLETE": "An export that the cap of the list cut off; a demo that did not go "
     "as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
@@ -82,9 +84,10 @@ SUMMARY_KEYS: Final = {
     "workspace": "GUID of the workspace written to; null under `check`.",
     "rows": "The equation: `read`, and one number for each state; `unknown` is a part "
     "of `pending`.",
-    "rows.settled": "Parts of `accepted`, as a read-back would tell them: `settled`, "
-    "`differs`, `absent`, `not_yet`. Reserved; always 0.",
-    "rows.unverified": "Accepted rows that were not read back: all of them.",
+    "rows.settled": "Parts of `accepted`, as `verify` tells them: `settled`, "
+    "`differs`, `absent`, `not_yet`. Always 0 here: `verify.json` has them.",
+    "rows.unverified": "Accepted rows that were not read back: all of them, before "
+    "`verify`.",
     "codes": "Code → rows blocked or rejected with it.",
     "findings": "What the columns show, the most serious first: `column`, `field` "
     "(null where the name of a column is meant), `code`, `n_cells`, `is_fatal` "

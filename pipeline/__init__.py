@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.continuing import (
         Continuation,
         remembered_job,
+        remembered_run_job,
         resumable_runs,
     )
     from pipeline.errors import PipelineError
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
         update_profile,
     )
     from pipeline.proposal import propose_job
-    from pipeline.readback import read_back
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
     from pipeline.tracing import rows_of, shared_phones
+    from pipeline.verifier import VerifyReport, VerifyRequest, verify_run
     from pipeline.writer import write_json
 
 _HOMES = {
@@ -65,6 +66,8 @@ _HOMES = {
     "RunReport": "importer",
     "Secret": "settings",
     "StopSignal": "stopping",
+    "VerifyReport": "verifier",
+    "VerifyRequest": "verifier",
     "Workspace": "connection",
     "create_profile": "profiles",
     "delete_profile": "profiles",
@@ -73,14 +76,15 @@ _HOMES = {
     "list_runs": "journal",
     "propose_job": "proposal",
     "purge_runs": "retention",
-    "read_back": "readback",
     "remembered_job": "continuing",
+    "remembered_run_job": "continuing",
     "resumable_runs": "continuing",
     "rows_of": "tracing",
     "run_details": "history",
     "run_import": "importer",
     "shared_phones": "tracing",
     "update_profile": "profiles",
+    "verify_run": "verifier",
     "workspace_of": "connection",
     "write_json": "writer",
 }
@@ -105,6 +109,8 @@ __all__ = [
     "RunReport",
     "Secret",
     "StopSignal",
+    "VerifyReport",
+    "VerifyRequest",
     "Workspace",
     "create_profile",
     "delete_profile",
@@ -113,14 +119,15 @@ __all__ = [
     "list_runs",
     "propose_job",
     "purge_runs",
-    "read_back",
     "remembered_job",
+    "remembered_run_job",
     "resumable_runs",
     "rows_of",
     "run_details",
     "run_import",
     "shared_phones",
     "update_profile",
+    "verify_run",
     "workspace_of",
     "write_json",
 ]

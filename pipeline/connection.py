@@ -11,7 +11,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.client import Client
 from pipeline.endings import fatal
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from pipeline.records import Reply, Verdict
     from pipeline.settings import RemoteSettings
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ async def patiently(
         spent_s = clock.now() - began_s
         return tries.is_over(verdict, patience, spent_s=spent_s, wait_s=wait_s)
 
-    verdict = await _unless_stopped(
+    verdict = await unless_stopped(
         persist(attempt, clock=clock, is_over=is_over), stop or StopSignal()
     )
     if verdict.step is not Step.DONE:
@@ -157,9 +159,13 @@ async def patiently(
     return replies[-1]
 
 
-async def _unless_stopped(
-    work: Coroutine[Any, Any, Verdict], stop: StopSignal
-) -> Verdict:
+async def unless_stopped(work: Coroutine[Any, Any, Result], stop: StopSignal) -> Result:
+    """
+    Wait for something, or end it when somebody asks.
+
+    Raises:
+        StoppedError: Somebody asked to stop.
+    """
     task = asyncio.ensure_future(work)
 
     def give_up() -> None:

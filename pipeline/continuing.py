@@ -117,7 +117,27 @@ def remembered_job(work_dir: Path, wanted: str) -> Job:
             tool.
         SettingsError, StaleRunError: As `run_to_resume`.
     """
-    run_id = run_to_resume(work_dir, wanted).run_id
+    return job_of_run(work_dir, run_to_resume(work_dir, wanted).run_id)
+
+
+def remembered_run_job(work_dir: Path, wanted: str) -> Job:
+    """
+    Return the job that any run began with, finished or not.
+
+    Raises:
+        SettingsError: As `find_run` and `job_of_run`.
+    """
+    run = find_run(work_dir, list_runs(work_dir), wanted)
+    return job_of_run(work_dir, run.run_id)
+
+
+def job_of_run(work_dir: Path, run_id: str) -> Job:
+    """
+    Return the job that a run of this name began with.
+
+    Raises:
+        SettingsError: It was removed, or was written by another version of the tool.
+    """
     path = work_dir / "runs" / run_id / JOB_NAME
     again = (
         "Import the source again with its job file and flags; that continues the run"

@@ -36,6 +36,7 @@ from pipeline.journal_tables import (
     verdict_row,
 )
 from pipeline.journal_writer import Writer
+from pipeline.records import BatchState
 from pipeline.resuming import check_newest
 
 if TYPE_CHECKING:
@@ -230,6 +231,14 @@ class Journal:
         accepted or rejected batch covers in the end are pending.
         """
         return list(map(outcome_of, self.batches(run_id)))
+
+    def accepted_at(self, run_id: str) -> dict[int, float]:
+        """Return when each accepted batch was answered, in seconds since 1970."""
+        text = (
+            "SELECT batch_no, max(at) FROM verdict WHERE run_id = ? AND state = ? "
+            "GROUP BY batch_no"
+        )
+        return dict(self._select(text, run_id, BatchState.ACCEPTED.value))
 
     def next_child_no(self, run_id: str) -> int:
         """Return the number for the next batch that is part of another one."""

@@ -190,6 +190,16 @@ class Reply:
     is_complete: bool = True
 
 
+class VerifyState(StrEnum):
+    """What is known of an accepted row after it was asked for."""
+
+    SETTLED = "settled"
+    DIFFERS = "differs"
+    ABSENT = "absent"
+    NOT_YET = "not_yet"
+    UNVERIFIED = "unverified"
+
+
 class BatchState(StrEnum):
     """
     What is proven about a batch; `unknown` rows count as pending.

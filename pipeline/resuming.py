@@ -154,7 +154,7 @@ def continued_run(
         if (
             (run.workspace, run.dataset) == (workspace, dataset)
             and run.settings_digest == settings_digest
-            and _same_content(run.fingerprints, fingerprints)
+            and has_same_content(run.fingerprints, fingerprints)
         ):
             return run
     return None
@@ -185,7 +185,7 @@ def check_resumable(
         SourceChangedError: The files are not those of the run.
         SettingsError: The job or the flags would make other bodies of them.
     """
-    if not _same_content(run.fingerprints, fingerprints):
+    if not has_same_content(run.fingerprints, fingerprints):
         raise SourceChangedError(
             f"the source is not the one that run {run.run_id} began with. Bring back "
             f"{', '.join(known.path for known in run.fingerprints)} as it was, or "
@@ -198,7 +198,7 @@ def check_resumable(
         )
 
 
-def _same_content(then: Sequence[Fingerprint], now: Sequence[Fingerprint]) -> bool:
+def has_same_content(then: Sequence[Fingerprint], now: Sequence[Fingerprint]) -> bool:
     """Compare contents file by file: a copy, or a new time, changes no row."""
     return [(f.size_bytes, f.sha256) for f in then] == [
         (f.size_bytes, f.sha256) for f in now

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OK: Final = 0
 PARTIAL: Final = 3
+DIFFERENT: Final = 4
 INCOMPLETE: Final = 5
 NOTHING_TO_DO: Final = 9
 DEFECT: Final = 70

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "init": ("init", "Write a job file with a proposed mapping."),
     "import": ("import_", "Send a source to the CRM."),
     "resume": ("resume", "Go on with an interrupted import."),
+    "verify": ("verify", "Read accepted rows back and compare them."),
     "export": ("export", "Write the CRM's profiles to a file."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "drill": ("drill", "Try your file and job in a storm, with kill -9."),

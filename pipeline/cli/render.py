@@ -195,7 +195,7 @@ def _sent_lines(report: RunReport) -> list[str]:
     return [
         f"{requests}{retried}, {size(done.bytes_sent)} sent",
         *odd,
-        "accepted: taken into the API's queue; whether it was applied is not read back",
+        "accepted: taken into the API's queue; `crm-pipeline verify` reads it back",
     ]
 
 

@@ -130,13 +130,13 @@ def _run(
             counts, error, error_on_empty=flags.get("error_on_empty", False)
         ),
     )
-    with _signals(request.stop):
+    with signals(request.stop):
         report = asyncio.run(run_import(request, connector))
     return _finish(report, talk, flags, time.monotonic() - began_s)
 
 
 @contextmanager
-def _signals(stop: StopSignal) -> Iterator[None]:
+def signals(stop: StopSignal) -> Iterator[None]:
     """Let SIGINT and SIGTERM ask the run to stop, instead of tearing it down."""
     caught = (signal.SIGINT, signal.SIGTERM)
     before = [

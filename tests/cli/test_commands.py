@@ -503,7 +503,7 @@ def test_the_demo_ends_well(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> No
     ended = shell.run("demo", "--work-dir", shell.folder / "demo")
 
     assert ended.code == 0, ended.err
-    for words in ("4,632 accepted", "100 hold every field", "complete", "made to go"):
+    for words in ("4,632 accepted", "300 hold every field", "complete", "made to go"):
         assert words in ended.err
 
 

@@ -372,7 +372,7 @@ def waiting() -> Iterator[NetFault]:
         answer=on(BATCH_PATH, status(429)), most_requests=120,
     )  # fmt: skip
     yield NetFault(
-        "R19", "202, and never applied", 0, ("whether it was applied is not read",),
+        "R19", "202, and never applied", 0, ("taken into the API's queue",),
         weather="lost=1",
     )  # fmt: skip
     yield NetFault("R20", "applied late", 0, weather="late=1,late_s=9999")

@@ -15,9 +15,10 @@ from pipeline import (
     ImportRequest,
     RemoteSettings,
     Secret,
+    VerifyRequest,
     export_profiles,
-    read_back,
     run_import,
+    verify_run,
     write_json,
 )
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
@@ -29,13 +30,14 @@ from pipeline.cli.render import (
     run_summary,
     workspace_line,
 )
+from pipeline.cli.render_verify import verify_lines
 from pipeline.errors import SourceMissingError
+from pipeline.records import VerifyState
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
 
 if TYPE_CHECKING:
     from pipeline import RunReport
     from pipeline.cli.options import Talk
-    from pipeline.sandbox.server import RunningSandbox
 
 JOB: Final = "configs/migrate-customers.yaml"
 # What the sample is made to give, see sample_data/README.md.
@@ -47,7 +49,7 @@ EXPECTED_CODE: Final = PARTIAL
 @talk_options
 def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
     """
-    Run check, import, read back and export on sample_data/ against a sandbox.
+    Run check, import, verify and export on sample_data/ against a sandbox.
 
     Needs neither network nor credentials; run it in the project's folder.
     """
@@ -62,23 +64,20 @@ def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
         remote = RemoteSettings(
             sandbox.base_url, Credentials(api_key=Secret(sandbox.api_key))
         )
-        return _show(talk, Connector(remote), sandbox, work_dir)
+        return _show(talk, Connector(remote), work_dir)
 
 
-def _show(
-    talk: Talk, connector: Connector, sandbox: RunningSandbox, work_dir: str
-) -> int:
+def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     talk.say("\n1. check: read everything, send nothing")
     checked, _ = _run(talk, None, work_dir)
     talk.say("\n2. import: send what can be sent")
     report, code = _run(talk, connector, work_dir)
-    talk.say("\n3. read back: ask the API for what is there now")
-    sandbox.sandbox.settle()
-    seen = asyncio.run(read_back(connector, report))
-    talk.say(
-        f"{seen.n_asked} profiles asked for: {seen.n_equal} hold every field as sent, "
-        f"{seen.n_different} differ, {seen.n_absent} absent"
+    talk.say("\n3. verify: ask the API for what is there now, and compare")
+    seen = asyncio.run(
+        verify_run(VerifyRequest(Path(work_dir), report.run_id), connector)
     )
+    for line in verify_lines(seen):
+        talk.say(line)
     talk.say("\n4. export: the CRM's profiles into a file")
     exported = asyncio.run(
         export_profiles(connector, Path(work_dir) / "profiles.parquet", overwrite=True)
@@ -88,7 +87,7 @@ def _show(
     done = (
         code == EXPECTED_CODE
         and checked.counts.planned == report.counts.accepted
-        and seen.n_equal == seen.n_asked
+        and seen.counts[VerifyState.SETTLED] == seen.n_asked > 0
         and exported.is_complete
     )
     talk.say(

@@ -1,0 +1,111 @@
+"""`verify`: does the CRM hold what an import was told is accepted?"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pipeline import (
+    VerifyRequest,
+    list_runs,
+    remembered_run_job,
+    verify_run,
+    write_json,
+)
+from pipeline.cli.exit_codes import DIFFERENT, OK
+from pipeline.cli.options import (
+    address_options,
+    connector_of,
+    found_job,
+    job_option,
+    json_option,
+    talk_of,
+    talk_options,
+    work_dir_option,
+)
+from pipeline.cli.render import show_json, workspace_line
+from pipeline.cli.render_verify import verify_json, verify_lines
+from pipeline.cli.running import signals
+from pipeline.config import remote_settings, work_dir
+from pipeline.errors import SettingsError
+
+SUMMARY_NAME: Final = "verify.json"
+
+
+@click.command("verify", short_help="Read accepted rows back and compare them.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@job_option
+@work_dir_option
+@click.option(
+    "--verify-rows",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="Rows of the sample.",
+)
+@click.option("--all", "is_all", is_flag=True, help="Ask for every accepted row.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0.0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long after its 202 a row may take to appear.",
+)
+@address_options
+@click.option("--summary", metavar="FILE", help="Write the summary there as well.")
+@json_option
+@talk_options
+def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
+    """
+    Ask the CRM for rows of RUN, or of the newest one, and compare what was sent.
+
+    A sample of 300 rows without a fault shows, at 95 %, that at most 1 % are wrong.
+    Waits for rows that are not there yet. Ends with 4 when a row differs, or is absent
+    after its time. Reads only.
+    """
+    talk = talk_of(
+        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
+    )
+    found = found_job(flags["config"])
+    folder = work_dir(flags["work_dir"], found)
+    run_id = run_id or _newest(folder)
+    remote = remote_settings(
+        remembered_run_job(folder, run_id),
+        base_url=flags["base_url"],
+        ca_bundle=flags["ca_bundle"],
+        env_proxy=flags["env_proxy"],
+    )
+    request = VerifyRequest(
+        folder,
+        run_id,
+        n_rows=None if flags["is_all"] else flags["verify_rows"],
+        settle_s=flags["settle"],
+        progress=talk.progress,
+        on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
+    )
+    with signals(request.stop):
+        report = asyncio.run(verify_run(request, connector_of(remote)))
+    code = DIFFERENT if report.n_wrong else OK
+    summary = verify_json(report, code)
+    paths = [report.folder / SUMMARY_NAME]
+    paths += [Path(flags["summary"])] if flags["summary"] else []
+    for path in paths:
+        write_json(path, summary)
+    for line in verify_lines(report):
+        talk.say(line)
+    if talk.as_json:
+        show_json(summary)
+    return code
+
+
+def _newest(folder: Path) -> str:
+    runs = list_runs(folder)
+    if not runs:
+        raise SettingsError(
+            f"there is no run in {folder}; name its --work-dir, or import first"
+        )
+    return runs[-1].run_id
