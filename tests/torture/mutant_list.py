@@ -256,7 +256,7 @@ OTHERS: Final = (
         ("test_resuming.py",),
         (
             "other rows are taken for the same",
-            "    if not _same_content(run.fingerprints, fingerprints):",
+            "    if not has_same_content(run.fingerprints, fingerprints):",
             "    if not run.fingerprints:",
         ),
         (
