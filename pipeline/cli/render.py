@@ -367,24 +367,34 @@ def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:
         "command": "export",
         "exit_code": exit_code,
         "workspace": report.workspace.guid,
-        "profiles": report.n_profiles,
-        "all": report.n_all,
-        "complete": report.is_complete,
+        "profiles": report.certificate.n_distinct,
+        "all": report.certificate.n_all_after,
+        "complete": report.certificate.is_complete,
+        "reasons": list(report.certificate.reasons()),
         "requests": report.n_requests,
         "sort_by": report.sort_by,
         "file": str(report.path),
+        "certificate": str(report.certificate_path),
     }
 
 
 def export_lines(report: ExportReport) -> list[str]:
     """Return what an export came to, in words."""
-    if report.is_complete:
-        return [f"{report.n_profiles:,} profiles, complete: {report.path}"]
-    total = "unknown" if report.n_all is None else f"{report.n_all:,}"
-    return [
-        (
-            f"NOT COMPLETE: {report.n_profiles:,} profiles of {total} "
-            "(the list endpoint shows 10,000 at most)"
-        ),
-        f"written to {report.path}",
-    ]
+    done = report.certificate
+    n_windows = len(done.windows)
+    how = ""
+    if n_windows > 1:
+        how = (
+            f"read in {n_windows:,} windows, {done.n_saturated:,} of them full, with "
+            f"{report.n_requests:,} requests"
+        )
+    if done.is_complete:
+        said = [f"{done.n_distinct:,} profiles, complete: {report.path}"]
+    else:
+        said = [
+            f"NOT COMPLETE: {'; '.join(done.reasons())}",
+            f"{done.n_distinct:,} profiles written to {report.path}",
+        ]
+    if done.is_cut_short:
+        said.append("the search for more was given up: it asked too often")
+    return [*said, *([how] if how else []), f"certificate: {report.certificate_path}"]

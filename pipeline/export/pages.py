@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.contract import LIST_CAP, LIST_TO_NATIVE
+from pipeline.contract import LIST_TO_NATIVE
 from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ class Page:
 
     Attributes:
         n_all: What the service says there are in all; None when it does not say.
+        matching: The same of those that the question is about.
     """
 
     profiles: list[dict[str, Any]]
     n_all: int | None
+    matching: int | None = None
 
 
 def read_page(body: bytes) -> Page:
@@ -81,7 +83,13 @@ def read_page(body: bytes) -> Page:
             "the list was answered in a form that the contract does not know: neither "
             "`customers` nor an array of profiles with an id; check the base URL"
         )
-    return Page(profiles, n_all if isinstance(n_all, int) else None)
+    matching = read.get("matching") if isinstance(read, dict) else None
+    return Page(profiles, _count(n_all), _count(matching))
+
+
+def _count(value: object) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_count else None  # type: ignore[return-value]
 
 
 def _has_id(profile: object) -> bool:
@@ -122,12 +130,3 @@ def _cell(value: Any, dtype: pl.DataType) -> Any:  # noqa: ANN401
         tags = value if isinstance(value, list) else [value]
         return [tag if isinstance(tag, str) else json.dumps(tag) for tag in tags]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def is_complete(n_distinct: int, n_all: int | None) -> bool:
-    """
-    Say whether everything was seen.
-
-    A total that equals the cap may itself be capped, so it proves nothing.
-    """
-    return n_all is not None and n_distinct == n_all and n_all != LIST_CAP

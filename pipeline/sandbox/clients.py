@@ -14,6 +14,7 @@ from pipeline.sandbox import facts
 from pipeline.sandbox.fates import RowsRefused
 from pipeline.sandbox.listing import (
     BadQueryError,
+    Query,
     read_crm_query,
     read_entries_query,
     read_v4_query,
@@ -254,12 +255,27 @@ def list_crm(desk: Desk, call: Call) -> Response:
     return json_reply(
         {
             "customers": customers,
-            "all": desk.store.count_profiles(),
+            "all": _told_total(desk),
             "limit": query.limit,
             "offset": query.offset,
-            "matching": desk.store.count_matching(query),
+            "matching": _told_matching(desk, query),
         }
     )
+
+
+def _told_total(desk: Desk) -> int:
+    """Return the total as the switches have it (open question 18)."""
+    n_profiles = desk.store.count_profiles()
+    if desk.rules.all_is in ("halved", "both_halved"):
+        return n_profiles // 2
+    if desk.rules.all_is == "capped":
+        return min(n_profiles, desk.rules.list_cap_rows)
+    return n_profiles
+
+
+def _told_matching(desk: Desk, query: Query) -> int:
+    n_matching = desk.store.count_matching(query)
+    return n_matching // 2 if desk.rules.all_is == "both_halved" else n_matching
 
 
 def autocomplete(desk: Desk, call: Call) -> Response:

@@ -118,11 +118,12 @@ def read_crm_query(params: Mapping[str, str], rules: Switches, turn: int) -> Que
     limit = _whole(params, "limit", facts.LIST_DEFAULT_LIMIT, least=1, most=most)
     offset = _whole(params, "offset", 0, least=0, most=_INT32_MAX)
     is_empty = False
-    if offset + limit > facts.LIST_CAP:
+    cap = rules.list_cap_rows
+    if offset + limit > cap:
         if rules.list_cap == "error":
-            raise BadQueryError(f"offset + limit must not exceed {facts.LIST_CAP}")
+            raise BadQueryError(f"offset + limit must not exceed {cap}")
         if rules.list_cap == "clamp":
-            limit = max(0, facts.LIST_CAP - offset)
+            limit = max(0, cap - offset)
         is_empty = limit == 0 or rules.list_cap == "empty_page"
     condition = _both(
         _recognised(params.get("recognized", "NONE")),
@@ -144,7 +145,7 @@ def _recognised(word: str) -> Condition:
 
 def _search(text: str, rules: Switches) -> Condition:
     """Read `field:value`, or a plain text that is looked for in five places."""
-    if not text:
+    if not text or not rules.search_works:
         return Condition()
     field, colon, value = text.partition(":")
     if colon and (field in _COLUMNS or field == "tags"):

@@ -51,7 +51,11 @@ class Switches:
             one a write brought as new; one inherited by a merge is never shown.
         phone_match: 13. Which of several profiles a sole phone finds; `none` makes
             every phone-only item a new profile.
-        list_cap: 14. What `/crm/v1/list` does beyond offset + limit = 10,000.
+        list_cap: 14. What `/crm/v1/list` does beyond offset + limit = the cap.
+        list_cap_rows: 14. The cap; a smaller one makes a small workspace crowded.
+        search_works: 17. Whether `search` narrows the list; else it is ignored.
+        all_is: 18. What `all` tells: the truth, half of it, at most the cap; or both
+            it and `matching` are halved.
         max_list_limit: 15. Largest `limit`; above it 400.
         max_page_size: 15. Largest `pageSize` of `/v4/clients`; above it 400.
         default_page_size: 15. `pageSize` when none is sent.
@@ -116,6 +120,9 @@ class Switches:
     shown_uuid: Literal["latest", "first"] = "latest"
     phone_match: Literal["newest", "oldest", "none"] = "newest"
     list_cap: Literal["error", "empty_page", "clamp"] = "error"
+    list_cap_rows: int = facts.LIST_CAP
+    search_works: bool = True
+    all_is: Literal["true", "halved", "capped", "both_halved"] = "true"
     max_list_limit: int = 1000
     max_page_size: int = 1000
     default_page_size: int = 100

@@ -19,6 +19,7 @@ from pipeline.sandbox.server import (
     SandboxOptions,
     running_sandbox,
 )
+from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import Weather
 from shell import Shell
 
@@ -451,7 +452,7 @@ def test_an_export_holds_every_profile_under_native_names(
     assert (shell.folder / f"out.{kind}").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_export_that_the_cap_cut_says_so_and_ends_with_5(
+def test_an_export_past_the_cap_is_read_in_windows(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = SandboxOptions(seed_profiles=10_200)
@@ -461,12 +462,33 @@ def test_an_export_that_the_cap_cut_says_so_and_ends_with_5(
 
         ended = shell.run("export", "all.parquet", "--json")
 
-    assert ended.code == 5
-    assert "NOT COMPLETE" in ended.err
-    assert (ended.json["profiles"], ended.json["all"]) == (10_000, 10_200)
-    assert not (shell.folder / "all.parquet").exists()
-    frame = pl.read_parquet(shell.folder / "all.incomplete.parquet")
-    assert frame["clientId"].n_unique() == 10_000
+    assert ended.code == 0
+    assert "10,200 profiles, complete: all.parquet" in ended.err
+    assert "1 of them full" in ended.err
+    assert (ended.json["profiles"], ended.json["all"]) == (10_200, 10_200)
+    frame = pl.read_parquet(shell.folder / "all.parquet")
+    assert frame["clientId"].n_unique() == frame.height == 10_200
+    certificate = json.loads((shell.folder / "all.certificate.json").read_bytes())
+    assert (certificate["complete"], certificate["cap"]) == (True, 10_000)
+
+
+@pytest.mark.parametrize("is_allowed", [False, True], ids=["refused", "allowed"])
+def test_an_export_that_cannot_be_counted_says_so_and_ends_with_5(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, *, is_allowed: bool
+) -> None:
+    switches = Switches(list_shape="bare_array")
+    with running_sandbox(SandboxOptions(switches=switches, seed_profiles=20)) as api:
+        monkeypatch.setenv("SYNERISE_BASE_URL", api.base_url)
+        monkeypatch.setenv("SYNERISE_API_KEY", API_KEY)
+        flags = ["--allow-incomplete"] if is_allowed else []
+
+        ended = shell.run("export", "all.parquet", "--json", *flags)
+
+    assert ended.code == (0 if is_allowed else 5)
+    assert "NOT COMPLETE: the service does not say how many profiles" in ended.err
+    assert ended.json["complete"] is False
+    assert (shell.folder / "all.parquet").exists() == is_allowed
+    assert (shell.folder / "all.incomplete.parquet").exists() != is_allowed
 
 
 def test_the_sandbox_command_tells_where_it_listens_and_ends_on_a_signal() -> None:

@@ -88,7 +88,7 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
         code == EXPECTED_CODE
         and checked.counts.planned == report.counts.accepted
         and seen.counts[VerifyState.SETTLED] == seen.n_asked > 0
-        and exported.is_complete
+        and exported.certificate.is_complete
     )
     talk.say(
         "\nAll of it went as the sample is made to go. Nothing left this machine."
