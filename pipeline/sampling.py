@@ -50,7 +50,7 @@ def allocate(sizes: Mapping[Shape, int], n_rows: int) -> dict[Shape, int]:
     n_all, n_linked = sum(sizes.values()), sum(linked.values())
     if n_all <= n_rows:
         return dict(sizes)
-    fair = ceil(n_rows * n_linked / n_all)
+    fair = min(ceil(n_rows * n_linked / n_all), n_rows - len(single))
     n_first = min(n_linked, max(fair, ceil(n_rows / 2)))
     n_first = max(n_first, n_rows - (n_all - n_linked))
     return {**_shared(linked, n_first), **_shared(single, n_rows - n_first)}

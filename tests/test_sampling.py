@@ -4,7 +4,7 @@ import random
 from math import comb
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.sampling import Shape, Stratum, allocate, wrong_share_at_most
@@ -30,6 +30,8 @@ def test_a_sample_is_as_large_as_asked_and_never_larger_than_its_shape(
 
 
 @given(SIZES)
+@example({ONE: 1, TWO: 300})
+@example({ONE: 9_000, TWO: 1})
 def test_every_shape_gets_a_row(sizes: dict[Shape, int]) -> None:
     assert all(n >= 1 for n in allocate(sizes, 300).values())
 
