@@ -109,6 +109,40 @@ SUMMARY_KEYS: Final = {
     "error": "What ended the run early, else null.",
 }
 
+VERIFY_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "run_id": "The run that was verified.",
+    "command": "`verify`.",
+    "exit_code": "4 when a row differs or is absent, else 0.",
+    "rows": "`accepted`, `asked`, and the parts of `accepted`: `settled`, `differs`, "
+    "`absent`, `not_yet`, `unverified`. `ambiguous` is a part of `unverified`: their "
+    "phone is all that another row has.",
+    "wrong_share_at_most": "Of the rows that can be asked for, at 95 % confidence.",
+    "settled_after_s": "The longest time after its 202 at which a row, absent at an "
+    "earlier look, was there; null when every row was there at once.",
+    "fields": "Field → rows that differ in it.",
+    "refusal": "Why nothing could be read, else null.",
+    "files": "`differences`, where there are any.",
+}
+CERTIFICATE_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "complete": "Whether it is shown to be complete.",
+    "reasons": "Why not; empty when it is.",
+    "profiles": "In the file, each id once.",
+    "all_before": "Profiles in the workspace as the service told before; null when it "
+    "did not.",
+    "all_after": "The same, afterwards.",
+    "cap": "What one question shows at most.",
+    "search_means": "`contains`, `prefix` or `nothing of use`; null when no search was "
+    "needed.",
+    "cut_short": "Whether the search for more was given up.",
+    "saturated": "Windows with more rows than the cap let them show.",
+    "duplicates": "Rows that were shown again.",
+    "drifts": "Pages that did not go on where the one before ended.",
+    "windows": "Every part that was read: `recognized`, `search`, `sort_field`, "
+    "`is_descending`, and `matching`, `rows`, `new`, `saturated`, `drifts` of it.",
+}
+
 _FROM_THE_SYSTEM: Final = (
     "Format the column as text in the spreadsheet, fill it from the system that made "
     "it, and export again."
@@ -161,6 +195,8 @@ CONTENTS: Final = {
     "Findings": "findings",
     "Exit codes": "exit-codes",
     "summary.json": "summaryjson",
+    "verify.json": "verifyjson",
+    "The certificate of an export": "the-certificate-of-an-export",
     "Environment": "environment",
     "Sandbox": "sandbox",
 }
@@ -168,6 +204,10 @@ OF_THE_SUMMARY: Final = (
     "Of `check` and `import`: in the run folder, at `--summary FILE`, and on stdout "
     "with `--json`."
 )
+OF_THE_VERIFICATION: Final = (
+    "Of `verify`: in the run folder, at `--summary FILE`, and on stdout with `--json`."
+)
+OF_THE_CERTIFICATE: Final = "Beside the file: `NAME.EXT.certificate.json`."
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "
     "`${NAME}` stands for any other variable."
@@ -194,6 +234,12 @@ def reference() -> str:
         "## summary.json",
         OF_THE_SUMMARY,
         _table(("key", "meaning"), _coded(SUMMARY_KEYS)),
+        "## verify.json",
+        OF_THE_VERIFICATION,
+        _table(("key", "meaning"), _coded(VERIFY_KEYS)),
+        "## The certificate of an export",
+        OF_THE_CERTIFICATE,
+        _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),
         "## Environment",
         OF_THE_ENVIRONMENT,
         _table(("variable", "meaning"), _coded(VARIABLES)),

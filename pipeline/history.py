@@ -166,6 +166,11 @@ def _obstacle(runs: Sequence[Run], run: Run) -> str | None:
     if run not in unfinished_runs(runs):
         newest = newest_of(runs, run)
         return f"run {newest.run_id} of the same dataset has begun since"
+    return source_obstacle(run)
+
+
+def source_obstacle(run: Run) -> str | None:
+    """Say what is wrong with the files of a run, without reading them."""
     for known in run.fingerprints:
         path = Path(known.path)
         if not path.is_file():

@@ -1,9 +1,10 @@
 """
 Removing what old runs left behind: the files of a run hold personal data.
 
-Of a run folder stay `outcomes.parquet`, `summary.json` and `job.json`, which hold row
-numbers, states, counts and settings; whatever else is in it goes, also files that this
-version does not know, and what a run that was cut off had spilled. The run stays in the
+Of a run folder stay `outcomes.parquet`, `summary.json`, `verify.json` and `job.json`,
+which hold row numbers, states, counts and settings; whatever else is in it goes, also
+files that this version does not know, and what a run that was cut off had spilled. The
+run stays in the
 journal. Its batches go too when nothing can be resumed, so that the journal does not
 grow for ever.
 """
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from pipeline.journal_tables import Run
 
-KEPT_FILES: Final = frozenset({"job.json", "outcomes.parquet", "summary.json"})
+KEPT_FILES: Final = frozenset(
+    {"job.json", "outcomes.parquet", "summary.json", "verify.json"}
+)
 DAY_S: Final = 86_400
 
 

@@ -39,6 +39,8 @@ AttributeType = Literal[
     "text", "integer", "number", "boolean", "date", "datetime", "json"
 ]
 KEEP_RUNS_DAYS: Final = 30
+VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
+VERIFY_SETTLE_S: Final = 600.0
 DEFAULT_MAX_WAIT_S: Final = 900.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

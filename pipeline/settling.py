@@ -46,7 +46,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class SettleTime:
     """
     How long rows may take.
 
@@ -80,14 +80,14 @@ class Settler:
         self,
         connector: Connector,
         client: Client,
-        patience: Patience,
+        settle_time: SettleTime,
         *,
         concurrency: int | None = None,
         rate: float | None = None,
     ) -> None:
         self._connector = connector
         self._client = client
-        self._patience = patience
+        self._settle_time = settle_time
         self._concurrency = concurrency or CONCURRENCY
         self._spacing_s = 0.0 if rate is None else 1.0 / rate
         self._next_s = 0.0
@@ -101,7 +101,7 @@ class Settler:
         Raises:
             RemoteError, ContractError: As the service answers.
         """
-        young = [row for row in rows if not self._patience.is_over(row)]
+        young = [row for row in rows if not self._settle_time.is_over(row)]
         probes = young[:N_PROBES]
         found = await self._until(probes, len(probes) // 2)
         known = {id(answer.row) for answer in found}
@@ -131,9 +131,9 @@ class Settler:
         if is_first:
             return
         for answer in answers:
-            then = self._patience.accepted_at.get(answer.row.batch_no)
+            then = self._settle_time.accepted_at.get(answer.row.batch_no)
             if answer.state is VerifyState.SETTLED and then is not None:
-                after_s = self._patience.wall() - then
+                after_s = self._settle_time.wall() - then
                 self.settled_after_s = max(self.settled_after_s or 0.0, after_s)
 
     async def _ask_all(self, rows: Sequence[SentRow]) -> list[Answer]:
@@ -167,7 +167,7 @@ class Settler:
             what="the question for a profile",
             answers={_OK, _NOBODY},
         )
-        late = self._patience.is_over(row)
+        late = self._settle_time.is_over(row)
         if reply.status == _NOBODY:
             return Answer(row, VerifyState.ABSENT if late else VerifyState.NOT_YET)
         found = differences(row.content, _profile(reply.body))

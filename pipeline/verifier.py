@@ -18,9 +18,9 @@ import polars as pl
 
 from pipeline.connection import connected, unless_stopped
 from pipeline.continuing import job_of_run, settings_digest
-from pipeline.errors import SettingsError, SourceChangedError, SourceMissingError
+from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.files import make_private_dir, make_work_dir
-from pipeline.history import find_run
+from pipeline.history import find_run, source_obstacle
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.line import ImportRequest, check_line, open_line
 from pipeline.locks import lock_folder
@@ -29,7 +29,8 @@ from pipeline.records import VerifyState
 from pipeline.resuming import has_same_content
 from pipeline.sampling import Stratum, wrong_share_at_most
 from pipeline.sent_rows import accepted_frames, ambiguous_phones, waves
-from pipeline.settling import Patience, Settler
+from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
+from pipeline.settling import Settler, SettleTime
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.stopping import StopSignal
 from pipeline.writer import FileForm, write_frames
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from pipeline.sampling import Shape
     from pipeline.settling import Answer
 
-SAMPLE_ROWS: Final = 300
-SETTLE_S: Final = 600.0
 DIFFERENCES_NAME: Final = "verify-differences.csv"
 _WRONG: Final = (VerifyState.DIFFERS, VerifyState.ABSENT)
 _DIFFERENCES: Final[dict[str, pl.DataType]] = {
@@ -75,8 +74,8 @@ class VerifyRequest:
 
     work_dir: Path
     run_id: str
-    n_rows: int | None = SAMPLE_ROWS
-    settle_s: float = SETTLE_S
+    n_rows: int | None = VERIFY_ROWS
+    settle_s: float = VERIFY_SETTLE_S
     progress: ProgressView = NO_PROGRESS
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     stop: StopSignal = field(default_factory=StopSignal)
@@ -153,7 +152,7 @@ async def verify_run(request: VerifyRequest, connector: Connector) -> VerifyRepo
 
         shared = check.shared_phones
         ambiguous = ambiguous_phones(frames() if len(shared) else (), shared)
-        patience = Patience(
+        settle_time = SettleTime(
             journal.accepted_at(run.run_id), request.settle_s, request.wall
         )
         tally = _Tally()
@@ -166,7 +165,7 @@ async def verify_run(request: VerifyRequest, connector: Connector) -> VerifyRepo
             settler = Settler(
                 connector,
                 client,
-                patience,
+                settle_time,
                 concurrency=delivery.concurrency,
                 rate=delivery.rate,
             )
@@ -188,19 +187,17 @@ def _made_again(
     again = ImportRequest(
         job, request.work_dir, progress=request.progress, stop=request.stop
     )
-    where = ", ".join(known.path for known in run.fingerprints)
-    try:
+    obstacle = source_obstacle(run)
+    if obstacle is None:
         line = open_line(again, scratch)
         check = check_line(line, store)
-    except SourceMissingError as error:
+        if not has_same_content(run.fingerprints, check.fingerprints):
+            where = ", ".join(known.path for known in run.fingerprints)
+            obstacle = f"its source has changed: {where}"
+    if obstacle is not None:
         raise SourceChangedError(
-            f"run {run.run_id} cannot be verified: {error}. What was sent can only be "
-            f"made again from {where} as it was"
-        ) from None
-    if not has_same_content(run.fingerprints, check.fingerprints):
-        raise SourceChangedError(
-            f"run {run.run_id} cannot be verified: its source has changed since. Bring "
-            f"back {where} as it was"
+            f"run {run.run_id} cannot be verified: {obstacle}. What was sent can only "
+            "be made again from the source as it was; bring it back"
         )
     if settings_digest(job, line.mapping) != run.settings_digest:
         raise SettingsError(

@@ -1,11 +1,16 @@
 """A caller of a sandbox without a socket, and a time that moves when told."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import anyio
 import httpx
 
+from pipeline import Connector, Credentials, RemoteSettings, Secret
+from pipeline.retrying import Clock
 from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
 from pipeline.sandbox.shell import ConnectionTorn
 from pipeline.sandbox.switches import Switches
@@ -31,6 +36,28 @@ class FakeTime:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now_s += seconds
+
+
+@contextmanager
+def served(
+    options: SandboxOptions,
+) -> Iterator[tuple[Sandbox, Connector, FakeTime]]:
+    """Give a sandbox, the way to it, and the one clock of both; waits only move it."""
+    time = FakeTime()
+    chance = random.Random(7)  # noqa: S311 - a test's dice
+
+    async def sleep(seconds: float) -> None:
+        time.now_s += seconds
+        await asyncio.sleep(0)
+
+    sandbox = build_sandbox(
+        options, clock=time.clock, wall_clock=time.wall, sleep=sleep
+    )
+    key = Credentials(api_key=Secret(API_KEY))
+    remote = RemoteSettings("http://127.0.0.1:1", key)
+    clock = Clock(time.clock, sleep, chance.random)
+    with closing(sandbox):
+        yield sandbox, Connector(remote, Wire(sandbox), clock), time
 
 
 class Wire(httpx.AsyncBaseTransport):

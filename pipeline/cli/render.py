@@ -381,13 +381,6 @@ def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:
 def export_lines(report: ExportReport) -> list[str]:
     """Return what an export came to, in words."""
     done = report.certificate
-    n_windows = len(done.windows)
-    how = ""
-    if n_windows > 1:
-        how = (
-            f"read in {n_windows:,} windows, {done.n_saturated:,} of them full, with "
-            f"{report.n_requests:,} requests"
-        )
     if done.is_complete:
         said = [f"{done.n_distinct:,} profiles, complete: {report.path}"]
     else:
@@ -395,6 +388,9 @@ def export_lines(report: ExportReport) -> list[str]:
             f"NOT COMPLETE: {'; '.join(done.reasons())}",
             f"{done.n_distinct:,} profiles written to {report.path}",
         ]
-    if done.is_cut_short:
-        said.append("the search for more was given up: it asked too often")
-    return [*said, *([how] if how else []), f"certificate: {report.certificate_path}"]
+    if len(done.windows) > 1:
+        said.append(
+            f"read in {len(done.windows):,} windows, {done.n_saturated:,} of them "
+            f"full, with {report.n_requests:,} requests"
+        )
+    return [*said, f"certificate: {report.certificate_path}"]

@@ -65,7 +65,7 @@ def _bound(report: VerifyReport) -> str:
     share = report.wrong_share_at_most
     n_askable = report.n_accepted - report.n_ambiguous
     if report.n_asked == n_askable and not report.counts[VerifyState.NOT_YET]:
-        return f"all that can be were asked for: {share:.2%} are wrong"
+        return f"every row that can be asked for was: {share:.2%} are wrong"
     return (
         f"so at most {share:.2%} of the accepted rows are wrong, with a confidence "
         "of 95 %"

@@ -83,6 +83,8 @@ class Certificate:
             )
         elif self.n_distinct != after:
             found.append(f"{self.n_distinct:,} profiles of {after:,} were seen")
+        if self.is_cut_short:
+            found.append("the search for more was given up, as it asked too often")
         return tuple(found)
 
     def _told(self) -> list[int]:

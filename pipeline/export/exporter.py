@@ -84,7 +84,8 @@ async def export_profiles(
         CannotWriteError: The file exists; nothing was asked of the service.
         ContractError: The list refuses every known form of question.
 
-    Cost: all profiles in memory, some 3 kB each (measured with 10,000).
+    Cost: all profiles in memory, some 4 kB each (3.2 measured with 9,000 profiles, 4.1
+        with 10,200 in windows).
     """
     form = FileForm(_format_of(destination))
     cut = destination.with_suffix(f".incomplete{destination.suffix}")
@@ -103,7 +104,7 @@ async def export_profiles(
         write_frames(
             path, form, lambda: [frame], dict(frame.schema), overwrite=overwrite
         )
-        certificate_path = path.with_suffix(".certificate.json")
+        certificate_path = path.with_name(f"{path.name}.certificate.json")
         write_json(certificate_path, certificate.as_dict())
         return ExportReport(
             path,

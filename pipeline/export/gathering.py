@@ -12,6 +12,7 @@ from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.contract import LIST_PAGE_ROWS
 from pipeline.export.certificate import Certificate, WindowRead
 from pipeline.export.windows import (
     RECOGNIZED,
@@ -31,7 +32,6 @@ MOST_PASSES: Final = 4
 # Requests: a hundred times what a list without a cap would take, and a few.
 _BUDGET_PAGES: Final = 100
 _BUDGET_LEAST: Final = 300
-_PAGE_ROWS: Final = 1000
 _PROBES: Final = 3
 # Windows that must add nothing to a count that seems complete: a total may be a lie.
 CONFIRMING: Final = 24
@@ -138,9 +138,7 @@ class Gathering:
 
     async def _read(self, window: Window) -> Part | None:
         n_known = len(self.profiles)
-        part = await self._listing.read(
-            window, lambda n: self._on_rows(n_known + n, self._listing.n_all)
-        )
+        part = await self._listing.read(window)
         if part is None:
             return None
         for row in part.profiles:
@@ -184,7 +182,7 @@ class Gathering:
         return n_all not in (None, self._cap_rows) and len(self.profiles) == n_all
 
     def _is_over(self) -> bool:
-        pages = ceil((self._listing.n_all or 0) / min(_PAGE_ROWS, self._cap_rows))
+        pages = ceil((self._listing.n_all or 0) / min(LIST_PAGE_ROWS, self._cap_rows))
         most = _BUDGET_LEAST + _BUDGET_PAGES * pages
         if self._is_done() and self._n_idle >= CONFIRMING:
             return True

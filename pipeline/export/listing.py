@@ -14,8 +14,6 @@ from pipeline.export.pages import Page, read_page
 from pipeline.export.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.client import Client
     from pipeline.connection import Connector
 
@@ -95,15 +93,8 @@ class Listing:
             return False
         return profile_id in {row["id"] for row in page.profiles}
 
-    async def read(
-        self, window: Window, on_rows: Callable[[int], None] = lambda _: None
-    ) -> Part | None:
-        """
-        Read a window to its end, or to the cap; None when the service refuses it.
-
-        Args:
-            on_rows: Told the rows so far.
-        """
+    async def read(self, window: Window) -> Part | None:
+        """Read a window to its end, or to the cap; None when the service refuses it."""
         rows: list[dict[str, Any]] = []
         matching: int | None = None
         offset = n_drifts = 0
@@ -119,7 +110,6 @@ class Listing:
             n_drifts += bool(before) and ids[: len(before)] != before
             matching = page.matching if page.matching is not None else matching
             rows += page.profiles
-            on_rows(len(rows))
             # A full page may hide more behind it, whatever the service says there is.
             n_seen = offset + len(ids)
             is_short = len(ids) < limit and n_seen >= (matching or 0)

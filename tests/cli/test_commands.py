@@ -468,7 +468,9 @@ def test_an_export_past_the_cap_is_read_in_windows(
     assert (ended.json["profiles"], ended.json["all"]) == (10_200, 10_200)
     frame = pl.read_parquet(shell.folder / "all.parquet")
     assert frame["clientId"].n_unique() == frame.height == 10_200
-    certificate = json.loads((shell.folder / "all.certificate.json").read_bytes())
+    certificate = json.loads(
+        (shell.folder / "all.parquet.certificate.json").read_bytes()
+    )
     assert (certificate["complete"], certificate["cap"]) == (True, 10_000)
 
 

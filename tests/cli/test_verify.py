@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sand
 from pipeline.sandbox.weather import Weather
 from shell import Shell
 
+GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
 PEOPLE = "customId,firstName\n" + "".join(f"C{n},Canary{n}\n" for n in range(30))
 
 
@@ -37,13 +39,14 @@ def test_rows_that_arrived_end_with_0(
     assert (ended.code, ended.out) == (0, "")
     assert "30 rows accepted, 30 asked for:" in ended.err
     assert "       30 hold every field that was sent" in ended.err
-    assert "all that can be were asked for: 0.00% are wrong" in ended.err
+    assert "every row that can be asked for was: 0.00% are wrong" in ended.err
     folder = Path(".crm-pipeline/runs", run_id)
     assert (folder / "verify.json").read_bytes() == Path("v.json").read_bytes()
     told = json.loads(Path("v.json").read_bytes())
     rows = told["rows"]
     assert rows["accepted"] == rows["asked"] == rows["settled"] == 30
     assert (told["exit_code"], told["files"], told["refusal"]) == (0, {}, None)
+    assert told.keys() == runpy.run_path(str(GENERATOR))["VERIFY_KEYS"].keys()
     assert not (folder / "verify-differences.csv").exists()
 
 
@@ -86,6 +89,15 @@ def test_what_was_never_applied_is_absent(
     assert re.search(r"so at most 100.00% of the accepted rows are wrong", ended.err)
 
 
+def test_all_rows_and_a_number_of_rows_are_not_asked_for_together(
+    shell: Shell,
+) -> None:
+    ended = shell.run("verify", "--all", "--verify-rows", "5")
+
+    assert ended.code == 2
+    assert "contradict" in ended.err
+
+
 def test_without_a_run_there_is_nothing_to_verify(shell: Shell) -> None:
     ended = shell.run("verify")
 
@@ -101,4 +113,4 @@ def test_a_source_that_has_changed_ends_with_81(
     ended = shell.run("verify")
 
     assert ended.code == 81
-    assert f"run {run_id} cannot be verified: its source has changed since" in ended.err
+    assert f"run {run_id} cannot be verified: its source has changed: " in ended.err

@@ -1,11 +1,10 @@
 """Past its cap a list is asked in windows; only counting makes an export complete."""
 
-import asyncio
 import json
-import random
+import runpy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,16 @@ import pytest
 
 from pipeline import (
     Connector,
-    Credentials,
     ExportReport,
-    RemoteSettings,
-    Secret,
     export_profiles,
 )
 from pipeline.contract import LIST_PATH
 from pipeline.export.windows import Meaning
-from pipeline.retrying import Clock
-from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.switches import Switches
-from sandbox_driver import FakeTime, Wire
+from sandbox_driver import Wire, served
 
+GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
 CAP = 100
 N_PROFILES = 450
 
@@ -38,14 +34,13 @@ class Office:
 
     folder: Path
     sandbox: Sandbox
-    clock: Clock
+    connector: Connector
 
     async def exported(
         self, wire: httpx.AsyncBaseTransport | None = None, **more: Any
     ) -> ExportReport:
-        key = Credentials(api_key=Secret(API_KEY))
-        remote = RemoteSettings("http://127.0.0.1:1", key)
-        connector = Connector(remote, wire or Wire(self.sandbox), self.clock)
+        transport = wire or Wire(self.sandbox)
+        connector = replace(self.connector, transport=transport)
         path = self.folder / "profiles.parquet"
         return await export_profiles(connector, path, **{"cap_rows": CAP} | more)
 
@@ -54,23 +49,11 @@ class Office:
 async def office(
     folder: Path, n_profiles: int = N_PROFILES, **switches: Any
 ) -> AsyncIterator[Office]:
-    time = FakeTime()
-    chance = random.Random(1)  # noqa: S311 - a test's dice
-
-    async def sleep(seconds: float) -> None:
-        time.now_s += seconds
-        await asyncio.sleep(0)
-
-    sandbox = build_sandbox(
-        SandboxOptions(
-            switches=Switches(list_cap_rows=CAP, **switches), seed_profiles=n_profiles
-        ),
-        clock=time.clock,
-        wall_clock=time.wall,
-        sleep=sleep,
+    options = SandboxOptions(
+        switches=Switches(list_cap_rows=CAP, **switches), seed_profiles=n_profiles
     )
-    yield Office(folder, sandbox, Clock(time.clock, sleep, chance.random))
-    sandbox.close()
+    with served(options) as (sandbox, connector, _):
+        yield Office(folder, sandbox, connector)
 
 
 @pytest.mark.anyio
@@ -96,6 +79,7 @@ async def test_windows_show_all_of_a_list_that_is_longer_than_its_cap(
         assert told["windows"][0]["matching"] == N_PROFILES
         assert sum(window["new"] for window in told["windows"]) == N_PROFILES
         assert len(told["windows"]) == len(done.windows)
+        assert told.keys() == runpy.run_path(str(GENERATOR))["CERTIFICATE_KEYS"].keys()
 
 
 @pytest.mark.anyio
@@ -106,7 +90,7 @@ async def test_below_the_cap_one_window_is_enough(tmp_path: Path) -> None:
         assert report.certificate.is_complete
         assert len(report.certificate.windows) == 1
         assert report.path.name == "profiles.parquet"
-        assert report.certificate_path.name == "profiles.certificate.json"
+        assert report.certificate_path.name == "profiles.parquet.certificate.json"
 
 
 @pytest.mark.anyio
@@ -131,7 +115,7 @@ async def test_what_cannot_be_counted_is_not_called_complete(
         assert not report.certificate.is_complete
         assert any(reason in told for told in report.certificate.reasons())
         assert report.path.name == "profiles.incomplete.parquet"
-        name = "profiles.incomplete.certificate.json"
+        name = "profiles.incomplete.parquet.certificate.json"
         assert report.certificate_path.name == name
         told = json.loads(report.certificate_path.read_bytes())
         assert told["complete"] is False

@@ -1,6 +1,5 @@
 """Whatever the service does, the CRM ends as on a calm day, or the rows are pending."""
 
-import asyncio
 import hashlib
 import json
 import random
@@ -15,20 +14,16 @@ import pytest
 
 from pipeline import (
     Connector,
-    Credentials,
     ImportRequest,
     Job,
-    RemoteSettings,
     RunReport,
-    Secret,
     run_import,
 )
 from pipeline.contract import BATCH_PATH
 from pipeline.errors import CannotWriteError, PatienceEndedError, RemoteError
-from pipeline.retrying import Clock
-from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.weather import parse_weather
-from sandbox_driver import FakeTime, Wire
+from sandbox_driver import Wire, served
 
 N_ROWS = 3_000
 BATCH_ROWS = 50
@@ -38,23 +33,9 @@ BATCH_ROWS = 50
 async def under(
     weather: str, **options: Any
 ) -> AsyncIterator[tuple[Sandbox, Connector]]:
-    time = FakeTime()
-    chance = random.Random(7)  # noqa: S311 - a test's dice
-
-    async def sleep(seconds: float) -> None:
-        time.now_s += seconds
-        await asyncio.sleep(0)
-
-    sandbox = build_sandbox(
-        SandboxOptions(weather=parse_weather(weather), settle_s=0.0, **options),
-        clock=time.clock,
-        wall_clock=time.wall,
-        sleep=sleep,
-    )
-    remote = RemoteSettings("http://127.0.0.1:1", Credentials(api_key=Secret(API_KEY)))
-    clock = Clock(now=time.clock, sleep=sleep, chance=chance.random)
-    yield sandbox, Connector(remote, Wire(sandbox), clock)
-    sandbox.close()
+    told = SandboxOptions(weather=parse_weather(weather), settle_s=0.0, **options)
+    with served(told) as (sandbox, connector, _):
+        yield sandbox, connector
 
 
 class DeadForBatches(Wire):

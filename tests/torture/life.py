@@ -19,14 +19,12 @@ from typing import Final
 
 import httpx
 import polars as pl
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from pipeline import (
@@ -57,7 +55,6 @@ from pipeline.sandbox.server import API_KEY, SandboxOptions, build_sandbox
 from pipeline.sandbox.weather import Weather
 from sandbox_driver import FakeTime
 from torture.life_day import Day, Side, Truth
-from torture.proof import Chapter, Figure
 
 PEOPLE: Final = 60
 POISONED: Final = 7  # its batch is refused without a name, and halved down to it
@@ -66,8 +63,6 @@ NOBODIES: Final = 3
 BATCH_ROWS: Final = 5
 CONCURRENCY: Final = 2
 TOKEN_S: Final = 600.0
-COMMANDS: Final = 12
-N_LIVES: Final = 300
 KEY: Final = Secret(API_KEY)
 MOMENTS: Final = st.integers(1, PEOPLE // BATCH_ROWS)
 
@@ -351,53 +346,3 @@ class Life(RuleBasedStateMachine):
 
     def _count(self, command: str) -> None:
         Life.told.commands[command] += 1
-
-
-def lived(n_lives: int) -> Told:
-    """Run the machine; an assertion fails where a life goes wrong."""
-    Life.told = Told()
-    run_state_machine_as_test(
-        Life,
-        settings=settings(
-            max_examples=n_lives,
-            stateful_step_count=COMMANDS,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    return Life.told
-
-
-def prove(n: int | None) -> Chapter:
-    """Live *n* lives."""
-    n_lives = n or N_LIVES
-    told = lived(n_lives)
-    n_commands = told.commands.total()
-    least = min(told.commands.values())
-    return Chapter(
-        "The life of a job",
-        f"{n_lives} drawn sequences of commands, each with something that happens in "
-        "the middle of it. After every command the CRM holds what the service "
-        "accepted, nothing is called accepted that the service has not, every row is "
-        "counted once, and no more batches arrive twice than were in flight; at the "
-        "end the plain command brings everything in. A broken promise ends the "
-        "machine with the shortest sequence that shows it.",
-        (
-            Figure("commands", f"{n_commands:,}", "", n_commands > 0),
-            Figure("lives that broke a promise", "0", "0", is_met=True),
-            Figure("the rarest rule was used", f"{least:,} times", "≥ 1", least > 0),
-        ),
-        (
-            ("rule", "used"),
-            *((name, f"{count:,}") for name, count in sorted(told.commands.items())),
-            *((f"ended with {name}", f"{count:,}") for name, count in _ends(told)),
-        ),
-    )
-
-
-def _ends(told: Told) -> list[tuple[str, int]]:
-    return sorted(
-        (name.replace("NoneType", "all done"), n) for name, n in told.ends.items()
-    )

@@ -31,6 +31,7 @@ from pipeline.cli.render_verify import verify_json, verify_lines
 from pipeline.cli.running import signals
 from pipeline.config import remote_settings, work_dir
 from pipeline.errors import SettingsError
+from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
 
 SUMMARY_NAME: Final = "verify.json"
 
@@ -42,15 +43,13 @@ SUMMARY_NAME: Final = "verify.json"
 @click.option(
     "--verify-rows",
     type=click.IntRange(min=1),
-    default=300,
-    show_default=True,
-    help="Rows of the sample.",
+    help=f"Rows of the sample. [default: {VERIFY_ROWS}]",
 )
 @click.option("--all", "is_all", is_flag=True, help="Ask for every accepted row.")
 @click.option(
     "--settle",
     type=click.FloatRange(min=0.0),
-    default=600.0,
+    default=VERIFY_SETTLE_S,
     show_default=True,
     metavar="SECONDS",
     help="How long after its 202 a row may take to appear.",
@@ -63,13 +62,16 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     """
     Ask the CRM for rows of RUN, or of the newest one, and compare what was sent.
 
-    A sample of 300 rows without a fault shows, at 95 %, that at most 1 % are wrong.
+    A sample of 300 rows without a fault shows, at 95 %, that about 1 % at most are
+    wrong; the exact bound is told.
     Waits for rows that are not there yet. Ends with 4 when a row differs, or is absent
     after its time. Reads only.
     """
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
+    if flags["is_all"] and flags["verify_rows"]:
+        raise click.UsageError("--all and --verify-rows contradict each other")
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
     run_id = run_id or _newest(folder)
@@ -82,7 +84,7 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     request = VerifyRequest(
         folder,
         run_id,
-        n_rows=None if flags["is_all"] else flags["verify_rows"],
+        n_rows=None if flags["is_all"] else flags["verify_rows"] or VERIFY_ROWS,
         settle_s=flags["settle"],
         progress=talk.progress,
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
