@@ -106,13 +106,9 @@ async def export_profiles(
         )
         certificate_path = path.with_name(f"{path.name}.certificate.json")
         write_json(certificate_path, certificate.as_dict())
+        n_asked, order = client.n_requests, listing.sort_field
         return ExportReport(
-            path,
-            certificate,
-            certificate_path,
-            client.n_requests,
-            listing.sort_field,
-            workspace,
+            path, certificate, certificate_path, n_asked, order, workspace
         )
 
 
