@@ -64,8 +64,8 @@ NUMBERS: Final = {
     "OK": "Everything asked for is true.",
     "PARTIAL": "Finished, and some rows are blocked or rejected; of `profile`: there "
     "is no such profile, or the API refused the content.",
-    "DIFFERENT": "Read back, an accepted row differs from what was sent, or is absent "
-    "after its time.",
+    "DIFFERENT": "Read back, at the end of an import or by `verify`, an accepted row "
+    "differs from what was sent, or is absent after its time.",
     "INCOMPLETE": "An export that the cap of the list cut off; a demo that did not go "
     "as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
@@ -84,10 +84,18 @@ SUMMARY_KEYS: Final = {
     "workspace": "GUID of the workspace written to; null under `check`.",
     "rows": "The equation: `read`, and one number for each state; `unknown` is a part "
     "of `pending`.",
-    "rows.settled": "Parts of `accepted`, as `verify` tells them: `settled`, "
-    "`differs`, `absent`, `not_yet`. Always 0 here: `verify.json` has them.",
-    "rows.unverified": "Accepted rows that were not read back: all of them, before "
-    "`verify`.",
+    "rows.settled": "Accepted rows that were read back at the end of the import and "
+    "hold every field that was sent.",
+    "rows.differs": "The same, and a field holds something else, though its time is "
+    "over.",
+    "rows.absent": "The same, and there is no such profile, though its time is over.",
+    "rows.not_yet": "The same, and what was sent is not seen yet; `verify` asks again.",
+    "rows.unverified": "Accepted rows that were not read back. `accepted` is the sum "
+    "of these five.",
+    "verification": "What else the reading back told: `asked`, `ambiguous`, "
+    "`wrong_share_at_most`, `settled_after_s`, `fields` and `refusal`, as in "
+    "`verify.json`. Null when nothing was read back: under `verify: none`, when not "
+    "everything went out, and when nothing was accepted.",
     "codes": "Code → rows blocked or rejected with it.",
     "findings": "What the columns show, the most serious first: `column`, `field` "
     "(null where the name of a column is meant), `code`, `n_cells`, `is_fatal` "
@@ -113,7 +121,8 @@ VERIFY_KEYS: Final = {
     "version": "Of this list of keys: 1.",
     "run_id": "The run that was verified.",
     "command": "`verify`.",
-    "exit_code": "4 when a row differs or is absent, else 0.",
+    "exit_code": "4 when a row differs or is absent, 130 or 143 after a signal, else "
+    "0.",
     "rows": "`accepted`, `asked`, and the parts of `accepted`: `settled`, `differs`, "
     "`absent`, `not_yet`, `unverified`. `ambiguous` is a part of `unverified`: their "
     "phone is all that another row has.",
@@ -121,7 +130,7 @@ VERIFY_KEYS: Final = {
     "settled_after_s": "The longest time after its 202 at which a row, absent at an "
     "earlier look, was there; null when every row was there at once.",
     "fields": "Field → rows that differ in it.",
-    "refusal": "Why nothing could be read, else null.",
+    "refusal": "Why nothing more could be read, else null.",
     "files": "`differences`, where there are any.",
 }
 CERTIFICATE_KEYS: Final = {
@@ -182,7 +191,6 @@ VARIABLES: Final = {
 KEYS: Final = {
     "version": "Of this form of job file.",
     "mapping": "See below; without it, headers are taken as they are.",
-    "verify": "Accepted, and without effect in this version.",
     "email_attribute": "Attribute for the e-mail when `unique_email` is false.",
     "column": "Name of the column in the source.",
 }

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
     from pipeline.tracing import rows_of, shared_phones
-    from pipeline.verifier import VerifyReport, VerifyRequest, verify_run
+    from pipeline.verifier import VerifyRequest, verify_run
+    from pipeline.verify_report import VerifyReport
     from pipeline.writer import write_json
 
 _HOMES = {
@@ -66,7 +67,7 @@ _HOMES = {
     "RunReport": "importer",
     "Secret": "settings",
     "StopSignal": "stopping",
-    "VerifyReport": "verifier",
+    "VerifyReport": "verify_report",
     "VerifyRequest": "verifier",
     "Workspace": "connection",
     "create_profile": "profiles",

@@ -3,7 +3,8 @@ The line: source → reader → transform → encoder → chunker → delivery �
 outcomes. This file alone knows the order.
 
 `run_import` reads everything first and sends nothing (pass 1), then reads again and
-sends (pass 2). Both passes see the same bytes, or the run stops.
+sends (pass 2). Both passes see the same bytes, or the run stops. At the end it asks for
+a sample of what was accepted, as the job's `verify` says.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from pipeline.rebatch import rebuild
 from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.terms import terms_of
+from pipeline.verify_inline import read_back_of
+from pipeline.verify_report import accepted_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from pipeline.retrying import Clock
     from pipeline.settings import Mapping
     from pipeline.transform import TransformPlan
+    from pipeline.verify_report import VerifyReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class RunReport:
         error: What stopped the run early; the counts are true all the same.
         folder: Of the run's files.
         erased: Field → accepted rows that erase it; None where the source changed.
+        verification: What reading back came to; None when nothing was read back.
     """
 
     run_id: str
@@ -81,6 +86,26 @@ class RunReport:
     delivery: DeliveryReport | None = None
     error: PipelineError | None = None
     erased: dict[str, int] | None = field(default_factory=dict)
+    verification: VerifyReport | None = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Name of each file of the run → where it is."""
+        seen = self.verification
+        found = {} if seen is None or seen.path is None else {"differences": seen.path}
+        return self.files.paths | found
+
+    @property
+    def n_wrong(self) -> int:
+        """Rows that were read back and are absent, or differ, after their time."""
+        return 0 if self.verification is None else self.verification.n_wrong
+
+    @property
+    def accepted_parts(self) -> dict[str, int]:
+        """The parts of `counts.accepted`, by state; they add up to it."""
+        found = {} if self.verification is None else self.verification.counts
+        parts = accepted_parts(self.counts.accepted, found)
+        return {state.value: n for state, n in parts.items()}
 
     @property
     def is_resumable(self) -> bool:
@@ -170,21 +195,38 @@ async def _send(
                 request.on_resume(run, resumed)
             outgoing = Outgoing(check, line.limits.max_row_bytes, line.scratch / "held")
             encoded = outgoing.encoded(encoded_slices(line, store))
+            read_back = read_back_of(line, check, store, journal)
             sending = _Sending(line, check, journal, client, connector.clock, resumed)
-            delivery, error = await _pass_2(sending, encoded)
+            delivery, error = await _pass_2(sending, read_back.watched(encoded))
             evidence = Evidence(
                 outgoing.exceptions(), check.folded_lane, journal.outcomes(run.run_id)
             )
             make_private_dir(line.folder)
             files = write_run_files(line.folder, line.source, check, evidence)
-            journal.end_run(
-                run.run_id,
-                request.exit_code(files.counts, error),
-                state=RunState.PENDING if files.counts.pending else RunState.DONE,
-            )
+            seen = None
+            _end(sending, files, error, seen)
+            if error is None:  # else somebody waits for the end, or nobody answers
+                seen = await read_back.report(client, connector.clock, files)
+            if seen is not None:
+                error = seen.error
+                _end(sending, files, error, seen)
     erased = accepted_erasures(line.source, line.plan, check, files)
     report = replace(_report(line, check, files), workspace=workspace, erased=erased)
-    return replace(report, delivery=delivery, error=error)
+    return replace(report, delivery=delivery, error=error, verification=seen)
+
+
+def _end(
+    sending: _Sending,
+    files: RunFiles,
+    error: PipelineError | None,
+    seen: VerifyReport | None,
+) -> None:
+    """Record how the run ended; before it is read back, too: that may be cut off."""
+    code = sending.line.request.exit_code(
+        files.counts, error, 0 if seen is None else seen.n_wrong
+    )
+    state = RunState.PENDING if files.counts.pending else RunState.DONE
+    sending.journal.end_run(sending.line.run_id, code, state=state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,11 @@ class ImportRequest:
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace before the first write.
         on_resume: Shown the run that goes on, and what is proven of it.
+        on_verify: Told how many accepted rows will be read back, before that begins.
         stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
-        exit_code: How the shell would end, for the journal; the library has no shell.
+        exit_code: How the shell would end, for the journal, given the counts, what
+            stopped the run, and the rows that were read back and are wrong; the library
+            has no shell.
     """
 
     job: Job
@@ -77,9 +80,10 @@ class ImportRequest:
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
+    on_verify: Callable[[int], None] = lambda _n_rows: None
     stop: StopSignal = field(default_factory=StopSignal)
-    exit_code: Callable[[RowCounts, PipelineError | None], int] = (
-        lambda _counts, error: int(error is not None)
+    exit_code: Callable[[RowCounts, PipelineError | None, int], int] = (
+        lambda _counts, error, n_wrong: int(error is not None or n_wrong > 0)
     )
 
 

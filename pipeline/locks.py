@@ -6,11 +6,12 @@ by `kill -9` or with its machine, holds nothing. Nobody waits: a lock that is ta
 refused at once, and the message names the holder. The files stay behind and mean
 nothing without a holder.
 
-`lock_folder` keeps a work folder to one run. `lock_workspace` keeps a workspace to one
-run among all that use the same folder of locks; two jobs with work folders of their own
-meet only when they are given one folder of locks in common. Not covered: another
-machine, and another user's folder. There the workspace has no lock that this tool
-could take; run the jobs of one workspace from one place.
+`lock_folder` keeps a work folder to one run, and `lock_verification` to one reading
+back beside it. `lock_workspace` keeps a workspace to one run among all that use the
+same folder of locks; two jobs with work folders of their own meet only when they are
+given one folder of locks in common. Not covered: another machine, and another user's
+folder. There the workspace has no lock that this tool could take; run the jobs of one
+workspace from one place.
 """
 
 from __future__ import annotations
@@ -71,6 +72,20 @@ def lock_folder(folder: Path, *, holder: Holder = _SELF) -> Iterator[None]:
     """
     advice = "wait for it, or use another --work-dir for another workspace"
     with _held(folder / LOCK_NAME, ("this work folder", "", advice), holder):
+        yield
+
+
+@contextmanager
+def lock_verification(folder: Path, *, holder: Holder = _SELF) -> Iterator[None]:
+    """
+    Be the only one that makes sent rows again in *folder*; imports may go on.
+
+    Raises:
+        LockedError: Another process does; the message names it.
+        CannotWriteError: The folder cannot be written, or its disk knows no locks.
+    """
+    told = ("the verifications of this work folder", "", "wait for it")
+    with _held(folder / LOCK_NAME, told, holder):
         yield
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pipeline.breaker import cost_of_retry
 from pipeline.errors import AccessError, ContractError
 from pipeline.journal_tables import ranges_of
-from pipeline.pacing import Mark, Tries
+from pipeline.pacing import Tries
 from pipeline.records import BatchState, Step, Verdict
 from pipeline.verdict import (
     REFUSED_CODE,
@@ -24,8 +24,6 @@ from pipeline.verdict import (
     TOO_MANY,
     NoReplyError,
     classify,
-    is_failure,
-    is_overload,
     of_fault,
 )
 
@@ -278,19 +276,7 @@ class Sender:
         return verdict
 
     def _learn(self, verdict: Verdict, ticket: Ticket) -> None:
-        now_s = self._clock.now()
-        mark = Mark.FAILED if is_failure(verdict) else Mark.GOOD
-        if verdict.status == TOO_MANY:
-            mark = Mark.THROTTLED
-        self._pacer.observe(
-            ticket,
-            now_s,
-            mark,
-            overloaded=is_overload(verdict),
-            chance=self._clock.chance() if mark is not Mark.GOOD else 0.0,
-        )
-        if verdict.retry_after_s is not None:
-            self._pacer.shut(now_s, verdict.retry_after_s)
+        self._turnstile.learn(ticket, verdict)
         if verdict.step in _FINAL_STEPS:
             self._turnstile.stop()
 

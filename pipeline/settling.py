@@ -1,9 +1,10 @@
 """
 Asking for rows until they are there: what was accepted is applied later (API 5.2).
 
-A few rows are asked for first, with growing pauses, until some are there; the others
-follow then, so that a slow queue is not asked for everything again and again. A row
-that is not there, or holds something else, is *not_yet* until its time is over.
+The rows that were accepted last are asked for first, a few of them, with growing
+pauses, until some are there; the others follow then, so that a slow queue is not asked
+for everything again and again. A row that is not there, or holds something else, is
+*not_yet* until its time is over.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.comparison import differences
-from pipeline.connection import patiently
-from pipeline.errors import ContractError, TokenRefusedError
+from pipeline.errors import AccessError, ContractError, RemoteError, TokenRefusedError
 from pipeline.records import VerifyState
 from pipeline.sent_rows import FINDERS
 
@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
     from pipeline.client import Client
     from pipeline.comparison import Difference
-    from pipeline.connection import Connector
+    from pipeline.errors import PipelineError
+    from pipeline.paced_reads import PacedReads
     from pipeline.sent_rows import SentRow
 
 N_PROBES: Final = 8
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
-CONCURRENCY: Final = 4
+LEAST_PAUSE_S: Final = 0.1
+# Rows are just unread after these: where reading is what was asked for, and where it is
+# only the end of an import that is done.
+KEY_REFUSED: Final = (TokenRefusedError,)
+UNREADABLE: Final = (AccessError, RemoteError, ContractError)
 _OK: Final = 200
 _NOBODY: Final = 404
 
@@ -60,39 +65,49 @@ class SettleTime:
     settle_s: float
     wall: Callable[[], float]
 
-    def is_over(self, row: SentRow) -> bool:
-        """Return whether it should be there by now; of an unknown batch, it should."""
+    def left_s(self, row: SentRow) -> float:
+        """Return how long it may still take; of an unknown batch, no longer."""
         then = self.accepted_at.get(row.batch_no, 0.0)
-        return self.wall() - then >= self.settle_s
+        return then + self.settle_s - self.wall()
+
+    def is_over(self, row: SentRow) -> bool:
+        """Return whether it should be there by now."""
+        return self.left_s(row) <= 0
 
 
 class Settler:
     """
     Asks for rows.
 
+    Args:
+        reads: How they are asked for; once it is stopped, nothing more is.
+        bearable: Errors after which rows are just unread; others are raised.
+
     Attributes:
-        refusal: Why nothing can be read; None as long as it can.
+        refusal: Why nothing more can be read; None as long as it can.
         settled_after_s: The longest time after its 202 at which a row, absent at an
             earlier look, was seen; None while every row was there at once.
     """
 
     def __init__(
         self,
-        connector: Connector,
         client: Client,
+        reads: PacedReads,
         settle_time: SettleTime,
         *,
-        concurrency: int | None = None,
-        rate: float | None = None,
+        bearable: tuple[type[PipelineError], ...] = KEY_REFUSED,
     ) -> None:
-        self._connector = connector
         self._client = client
+        self._reads = reads
         self._settle_time = settle_time
-        self._concurrency = concurrency or CONCURRENCY
-        self._spacing_s = 0.0 if rate is None else 1.0 / rate
-        self._next_s = 0.0
+        self._bearable = bearable
         self.refusal: str | None = None
         self.settled_after_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.refusal is not None or self._reads.stopped.is_set()
 
     async def answers(self, rows: Sequence[SentRow]) -> list[Answer]:
         """
@@ -102,30 +117,37 @@ class Settler:
             RemoteError, ContractError: As the service answers.
         """
         young = [row for row in rows if not self._settle_time.is_over(row)]
+        young.sort(key=self._settle_time.left_s, reverse=True)
         probes = young[:N_PROBES]
         found = await self._until(probes, len(probes) // 2)
         known = {id(answer.row) for answer in found}
         others = [row for row in rows if id(row) not in known]
-        left = [answer.row for answer in found if answer.state is VerifyState.NOT_YET]
+        left = [answer for answer in found if answer.state is VerifyState.NOT_YET]
         settled = [a for a in found if a.state is not VerifyState.NOT_YET]
-        return settled + await self._until([*left, *others], 0)
+        if self.is_over:
+            return found
+        return settled + await self._until([*_rows_of(left), *others], 0)
 
     async def _until(self, rows: Sequence[SentRow], n_left: int) -> list[Answer]:
-        """Ask until at most *n_left* rows are not there yet."""
+        """Ask until at most *n_left* rows are not there yet, or nobody waits longer."""
         done: list[Answer] = []
         pause_s = FIRST_PAUSE_S
-        is_first = True
+        waiting: list[Answer] = []
         while True:
             answers = await self._ask_all(rows)
-            self._learn(answers, is_first=is_first)
-            waiting = [a for a in answers if a.state is VerifyState.NOT_YET]
+            self._learn(answers, is_first=not waiting)
+            seen = {id(answer.row) for answer in answers}
+            # One that was not asked again is what it was.
+            waiting = [a for a in waiting if id(a.row) not in seen]
+            waiting += [a for a in answers if a.state is VerifyState.NOT_YET]
             done += [a for a in answers if a.state is not VerifyState.NOT_YET]
-            if len(waiting) <= n_left or self.refusal is not None:
+            left_s = self._reads.left_s()
+            if len(waiting) <= n_left or self.is_over or left_s <= 0:
                 return done + waiting
-            rows = [answer.row for answer in waiting]
-            await self._connector.clock.sleep(pause_s)
+            rows = _rows_of(waiting)
+            soon_s = max(LEAST_PAUSE_S, *map(self._settle_time.left_s, rows))
+            await self._reads.pause(min(pause_s, soon_s, left_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            is_first = False
 
     def _learn(self, answers: Sequence[Answer], *, is_first: bool) -> None:
         if is_first:
@@ -137,36 +159,43 @@ class Settler:
                 self.settled_after_s = max(self.settled_after_s or 0.0, after_s)
 
     async def _ask_all(self, rows: Sequence[SentRow]) -> list[Answer]:
-        """Ask with several workers; what one refusal leaves is not asked any more."""
+        """Ask with several readers; what a refusal or a stop leaves is not asked."""
         answers: list[Answer] = []
         left: Iterator[SentRow] = iter(rows)
 
         async def work() -> None:
             for row in left:
-                answers.append(await self._ask(row))  # noqa: PERF401 - shared by all
+                answer = await self._ask(row)
+                if answer is None:
+                    return
+                answers.append(answer)
 
-        n_workers = min(self._concurrency, len(rows))
-        tasks = [asyncio.create_task(work()) for _ in range(n_workers)]
+        n_readers = min(self._reads.most_in_flight, len(rows))
+        tasks = [asyncio.create_task(work()) for _ in range(n_readers)]
+        everyone = asyncio.gather(*tasks)
+        stopped = asyncio.create_task(self._reads.stopped.wait())
         try:
-            await asyncio.gather(*tasks)
-        except TokenRefusedError as refusal:
+            await asyncio.wait((everyone, stopped), return_when="FIRST_COMPLETED")
+            if everyone.done():
+                everyone.result()
+        except self._bearable as refusal:
             self.refusal = str(refusal)
         finally:
-            for task in tasks:
+            everyone.cancel()
+            for task in (*tasks, stopped):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(everyone, stopped, *tasks, return_exceptions=True)
         return answers
 
-    async def _ask(self, row: SentRow) -> Answer:
+    async def _ask(self, row: SentRow) -> Answer | None:
         field = next(name for name in FINDERS if name in row.shape)
-        await self._turn()
-        reply = await patiently(
-            self._connector,
-            self._client,
+        reply = await self._reads.ask(
             partial(self._client.get_profile, field, str(row.content[field])),
             what="the question for a profile",
             answers={_OK, _NOBODY},
         )
+        if reply is None:
+            return None
         late = self._settle_time.is_over(row)
         if reply.status == _NOBODY:
             return Answer(row, VerifyState.ABSENT if late else VerifyState.NOT_YET)
@@ -175,13 +204,9 @@ class Settler:
             return Answer(row, VerifyState.SETTLED)
         return Answer(row, VerifyState.DIFFERS if late else VerifyState.NOT_YET, found)
 
-    async def _turn(self) -> None:
-        """Wait until the rate allows another request."""
-        now_s = self._connector.clock.now()
-        turn_s = max(now_s, self._next_s)
-        self._next_s = turn_s + self._spacing_s
-        if turn_s > now_s:
-            await self._connector.clock.sleep(turn_s - now_s)
+
+def _rows_of(answers: Sequence[Answer]) -> list[SentRow]:
+    return [answer.row for answer in answers]
 
 
 def _profile(body: bytes) -> dict[str, object]:

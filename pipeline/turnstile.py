@@ -11,14 +11,18 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from pipeline.pacing import Mark
+from pipeline.verdict import TOO_MANY, is_failure, is_overload
+
 if TYPE_CHECKING:
     from pipeline.pacing import Pacer, Ticket
+    from pipeline.records import Verdict
     from pipeline.retrying import Clock
 
 
 class Turnstile:
     """
-    One for all workers of a delivery.
+    One for all workers of a delivery, or for all readers.
 
     Attributes:
         stopped: Set once, by `stop`; from then on nobody gets in.
@@ -57,6 +61,22 @@ class Turnstile:
                 else:
                     await self.pause(found)
         return None
+
+    def learn(self, ticket: Ticket, verdict: Verdict) -> None:
+        """Learn from an answer; what it asks for is in force before others go."""
+        now_s = self._clock.now()
+        mark = Mark.FAILED if is_failure(verdict) else Mark.GOOD
+        if verdict.status == TOO_MANY:
+            mark = Mark.THROTTLED
+        self._pacer.observe(
+            ticket,
+            now_s,
+            mark,
+            overloaded=is_overload(verdict),
+            chance=self._clock.chance() if mark is not Mark.GOOD else 0.0,
+        )
+        if verdict.retry_after_s is not None:
+            self._pacer.shut(now_s, verdict.retry_after_s)
 
     def leave(self, ticket: Ticket) -> None:
         """Give the place back."""

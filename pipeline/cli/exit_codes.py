@@ -55,10 +55,17 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def exit_code_of_run(
-    counts: RowCounts, error: PipelineError | None, *, error_on_empty: bool = False
+    counts: RowCounts,
+    error: PipelineError | None,
+    n_wrong: int = 0,
+    *,
+    error_on_empty: bool = False,
 ) -> int:
     """
     Return the number for a run: what stopped it, else how its rows ended.
+
+    Args:
+        n_wrong: Rows that were read back and are not as they were sent.
 
     Rows that are pending without a reason are a defect: the run did not do what was
     asked, and nobody knows why.
@@ -69,4 +76,6 @@ def exit_code_of_run(
         return DEFECT
     if error_on_empty and not counts.read:
         return NOTHING_TO_DO
+    if n_wrong:
+        return DIFFERENT
     return PARTIAL if counts.blocked + counts.rejected else OK

@@ -101,6 +101,25 @@ limit_options = _stacked(
         help="End after so long with 75, what is left pending.",
     ),
 )
+verify_options = _stacked(
+    click.option(
+        "--verify",
+        type=click.Choice(["sample", "all", "none"]),
+        help="What to read back at the end. [default: sample]",
+    ),
+    click.option(
+        "--verify-rows",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Rows of the sample. [default: 300]",
+    ),
+    click.option(
+        "--settle",
+        type=click.FloatRange(min=0.0),
+        metavar="SECONDS",
+        help="How long after its 202 a row may take to appear. [default: 600]",
+    ),
+)
 replan_option = click.option(
     "--replan",
     is_flag=True,
@@ -245,6 +264,7 @@ def job_of(
         ),
     )
     _put_delivery(told, flags)
+    _put_verify(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
     return _job(told, mapping), work_dir(flags.get("work_dir"), found)
 
@@ -257,7 +277,8 @@ def _budgets_of(job: Job, flags: dict[str, Any]) -> dict[str, int] | None:
 
 def job_to_resume(remembered: Job, flags: dict[str, Any]) -> Job:
     """
-    Return the job of an interrupted run, at the pace that the flags ask for.
+    Return the job of an interrupted run, at the pace that the flags ask for, and with
+    their verification.
 
     Raises:
         SettingsError: A flag has a wrong value.
@@ -265,6 +286,7 @@ def job_to_resume(remembered: Job, flags: dict[str, Any]) -> Job:
     told = remembered.model_dump(exclude_unset=True)
     told.pop("mapping", None)
     _put_delivery(told, flags)
+    _put_verify(told, flags)
     return _job(told, remembered.mapping)
 
 
@@ -292,6 +314,32 @@ def _put_delivery(told: dict[str, Any], flags: dict[str, Any]) -> None:
         max_wait=flags.get("max_wait"),
         max_duration=flags.get("max_duration"),
     )
+
+
+def _put_verify(told: dict[str, Any], flags: dict[str, Any]) -> None:
+    """
+    Say what is read back.
+
+    Raises:
+        SettingsError: A flag would have no effect; what a job says is not looked at.
+    """
+    given = {
+        name: flags[name]
+        for name in ("verify", "verify_rows", "settle")
+        if flags.get(name) is not None
+    }
+    told |= given
+    how = told.get("verify", "sample")
+    if how == "none" and {"verify_rows", "settle"} & given.keys():
+        raise SettingsError(
+            "--verify-rows and --settle are for what is read back, and nothing is "
+            "under verify: none. Leave them out, or add --verify sample"
+        )
+    if how == "all" and "verify_rows" in given:
+        raise SettingsError(
+            "--verify-rows is for a sample, and verify: all asks for every row: leave "
+            "one of them out"
+        )
 
 
 def _put(told: dict[str, Any], section: str, **values: object) -> None:

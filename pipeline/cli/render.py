@@ -71,7 +71,7 @@ def resume_line(run: Run, plan: ResumePlan) -> str:
 def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, Any]:
     """Return the documented summary of a check or an import."""
     counts, delivery = report.counts.as_dict(), report.delivery
-    accepted_parts = dict.fromkeys(("settled", "differs", "absent", "not_yet"), 0)
+    seen = report.verification
     return {
         "version": SUMMARY_VERSION,
         "run_id": report.run_id,
@@ -80,7 +80,8 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
         "resumable": report.is_resumable,
         "source": [str(path) for path in report.source.files],
         "workspace": report.workspace.guid if report.workspace else None,
-        "rows": {**counts, **accepted_parts, "unverified": counts["accepted"]},
+        "rows": {**counts, **report.accepted_parts},
+        "verification": None if seen is None else seen.as_dict(),
         "codes": _codes(report),
         "findings": [_finding(finding) for finding in report.check.findings],
         "omitted_invalid": report.check.omitted.height,
@@ -98,7 +99,7 @@ def run_summary(report: RunReport, exit_code: int, seconds: float) -> dict[str, 
         "seconds": round(seconds, 3),
         "rows_per_s": round(counts["read"] / seconds) if seconds else None,
         "peak_rss_bytes": peak_rss_bytes(),
-        "files": {name: str(path) for name, path in report.files.paths.items()},
+        "files": {name: str(path) for name, path in report.paths.items()},
         "error": str(report.error) if report.error else None,
     }
 
@@ -118,6 +119,7 @@ def nothing_summary(
         "source": list(sources),
         "workspace": None,
         "rows": dict.fromkeys((*states, *accepted_parts), 0),
+        "verification": None,
         "codes": {},
         "findings": [],
         "omitted_invalid": 0,
@@ -195,7 +197,7 @@ def _sent_lines(report: RunReport) -> list[str]:
     return [
         f"{requests}{retried}, {size(done.bytes_sent)} sent",
         *odd,
-        "accepted: taken into the API's queue; `crm-pipeline verify` reads it back",
+        "accepted: taken into the API's queue",
     ]
 
 

@@ -38,6 +38,7 @@ from pipeline.cli.render import (
     workspace_line,
 )
 from pipeline.cli.render_runs import resume_command
+from pipeline.cli.render_verify import inline_lines, reading_line
 from pipeline.config import (
     lock_dir,
     refuse_idle_options,
@@ -126,8 +127,12 @@ def _run(
         ),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
         on_resume=lambda run, plan: talk.say(resume_line(run, plan)),
-        exit_code=lambda counts, error: exit_code_of_run(
-            counts, error, error_on_empty=flags.get("error_on_empty", False)
+        on_verify=lambda n_rows: talk.say(reading_line(n_rows)),
+        exit_code=lambda counts, error, n_wrong: exit_code_of_run(
+            counts,
+            error,
+            n_wrong,
+            error_on_empty=flags.get("error_on_empty", False),
         ),
     )
     with signals(request.stop):
@@ -220,12 +225,16 @@ def _finish(
     code = exit_code_of_run(
         report.counts,
         report.error,
+        report.n_wrong,
         error_on_empty=flags.get("error_on_empty", False),
     )
     summary = run_summary(report, code, seconds)
     _write_summaries(report, flags, summary)
     for line in run_lines(report, seconds):
         talk.say(line)
+    if report.verification is not None:
+        for line in inline_lines(report.verification):
+            talk.say(line)
     if talk.as_json:
         show_json(summary)
     if report.error is not None:

@@ -92,7 +92,7 @@ def test_json_is_data_on_stdout_and_summary_json_is_the_same(
 
     assert ended.err == ""
     assert ended.json["rows"]["accepted"] == 2
-    assert ended.json["rows"]["unverified"] == 2
+    assert ended.json["rows"]["settled"] == 2
     assert ended.json["requests"]["status"]["202"] == 1
     assert json.loads((shell.folder / "s.json").read_text()) == ended.json
     folder = Path(ended.json["files"]["outcomes"]).parent

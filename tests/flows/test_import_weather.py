@@ -61,6 +61,7 @@ async def imported(
         {
             "source": {"path": str(source_file(folder))},
             "delivery": {"max_rows": BATCH_ROWS, **delivery},
+            "verify": "none",
         }
     )
     request = ImportRequest(job, folder / "work", max_store_bytes=max_store_bytes)

@@ -38,7 +38,9 @@ MOST_S: Final = 2.0
 PEOPLE: Final = "email,customId\n" + "".join(
     f"p{n}@example.com,C{n}\n" for n in range(N_ROWS)
 )
-IMPORT: Final = ("import", "people.csv", "--max-rows", "10", "--concurrency", "2")
+IMPORT: Final = (
+    "import", "people.csv", "--max-rows", "10", "--concurrency", "2", "--verify=none",
+)  # fmt: skip
 EXPORT: Final = ("export", "out.jsonl")
 GUID: Final = "11111111-2222-4333-8444-555555555555"
 _JARGON: Final = re.compile(

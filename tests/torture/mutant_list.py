@@ -69,7 +69,7 @@ TWELVE: Final = (
     ),
     Mutant(
         "per-worker Retry-After",
-        "sender.py",
+        "turnstile.py",
         "self._pacer.shut(now_s, verdict.retry_after_s)",
         "pass",
         ("test_delivery_bad_days.py",),

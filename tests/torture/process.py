@@ -90,6 +90,8 @@ class Place:
     def start(self, command: str, *more: object) -> subprocess.Popen[str]:
         words = [sys.executable, "-m", "pipeline", command]
         words += ["people.csv", *self.arguments] if command == "import" else []
+        # The sandbox itself is compared, row by row, at the end.
+        words += ["--verify=none"] if command in ("import", "resume") else []
         return subprocess.Popen(
             [*words, "--json", "--quiet", *map(str, more)],
             stdin=subprocess.DEVNULL,

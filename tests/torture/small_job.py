@@ -102,6 +102,7 @@ class Place:
             {
                 # Named, for else a job is the same only in the same folder.
                 "name": "customers",
+                "verify": "none",
                 "source": {"path": str(self.watched / "people.csv")},
                 "mapping": {
                     "customId": "customId",

@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     row_options,
     source_options,
     talk_options,
+    verify_options,
     work_dir_option,
 )
 from pipeline.cli.running import run
@@ -34,6 +35,7 @@ from pipeline.cli.running import run
 @replan_option
 @pace_options
 @limit_options
+@verify_options
 @remote_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
@@ -45,5 +47,7 @@ def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     After an interruption, the same command goes on with the rows that are left.
     A row is accepted when the API has taken its batch into the queue. Rows that are
     blocked or rejected come back in rejected.*; fixed, feed it to the same job.
+    At the end a sample is read back, with a wait of a minute at most; ends with 4 when
+    a row differs, or is absent after its time.
     """
     return run("import", sources, flags)

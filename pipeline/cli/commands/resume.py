@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     pace_options,
     replan_option,
     talk_options,
+    verify_options,
     work_dir_option,
 )
 from pipeline.cli.running import resume
@@ -26,6 +27,7 @@ from pipeline.cli.running import resume
 @replan_option
 @pace_options
 @limit_options
+@verify_options
 @address_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option

@@ -15,7 +15,7 @@ from pipeline import (
     verify_run,
     write_json,
 )
-from pipeline.cli.exit_codes import DIFFERENT, OK
+from pipeline.cli.exit_codes import DIFFERENT, OK, exit_code_of
 from pipeline.cli.options import (
     address_options,
     connector_of,
@@ -43,16 +43,16 @@ SUMMARY_NAME: Final = "verify.json"
 @click.option(
     "--verify-rows",
     type=click.IntRange(min=1),
-    help=f"Rows of the sample. [default: {VERIFY_ROWS}]",
+    metavar="N",
+    help=f"Rows of the sample. [default: as the job says, {VERIFY_ROWS}]",
 )
 @click.option("--all", "is_all", is_flag=True, help="Ask for every accepted row.")
 @click.option(
     "--settle",
     type=click.FloatRange(min=0.0),
-    default=VERIFY_SETTLE_S,
-    show_default=True,
     metavar="SECONDS",
-    help="How long after its 202 a row may take to appear.",
+    help="How long after its 202 a row may take to appear. "
+    f"[default: as the job says, {VERIFY_SETTLE_S:.0f}]",
 )
 @address_options
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
@@ -64,8 +64,8 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
 
     A sample of 300 rows without a fault shows, at 95 %, that about 1 % at most are
     wrong; the exact bound is told.
-    Waits for rows that are not there yet. Ends with 4 when a row differs, or is absent
-    after its time. Reads only.
+    Waits for rows that are not there yet; Ctrl-C ends the wait with what is known. Ends
+    with 4 when a row differs, or is absent after its time. Reads only.
     """
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
@@ -75,8 +75,9 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
     run_id = run_id or _newest(folder)
+    job = remembered_run_job(folder, run_id)
     remote = remote_settings(
-        remembered_run_job(folder, run_id),
+        job,
         base_url=flags["base_url"],
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
@@ -84,14 +85,16 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     request = VerifyRequest(
         folder,
         run_id,
-        n_rows=None if flags["is_all"] else flags["verify_rows"] or VERIFY_ROWS,
-        settle_s=flags["settle"],
+        n_rows=None if flags["is_all"] else flags["verify_rows"] or job.verify_rows,
+        settle_s=job.settle if flags["settle"] is None else flags["settle"],
         progress=talk.progress,
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
     )
     with signals(request.stop):
         report = asyncio.run(verify_run(request, connector_of(remote)))
     code = DIFFERENT if report.n_wrong else OK
+    if report.error is not None:
+        code = exit_code_of(report.error)
     summary = verify_json(report, code)
     paths = [report.folder / SUMMARY_NAME]
     paths += [Path(flags["summary"])] if flags["summary"] else []
@@ -101,6 +104,8 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
         talk.say(line)
     if talk.as_json:
         show_json(summary)
+    if report.error is not None:
+        raise report.error
     return code
 
 

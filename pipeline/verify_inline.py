@@ -1,0 +1,140 @@
+"""
+Reading back at the end of an import, while what was sent is at hand.
+
+A sample is drawn from the rows as they go out, so the source is not read for it; only
+`verify: all` makes them again. An import waits a minute for rows that are not there,
+and what is not seen by then is no failure: `verify` waits longer.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.drawing import Draw
+from pipeline.errors import InvariantError
+from pipeline.line import encoded_slices
+from pipeline.paced_reads import PacedReads
+from pipeline.records import State
+from pipeline.sent_rows import accepted_frames, ambiguous_phones, whole_waves
+from pipeline.settling import UNREADABLE, Settler, SettleTime
+from pipeline.verify_report import Tally, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.checker import CheckResult
+    from pipeline.client import Client
+    from pipeline.journal import Journal
+    from pipeline.line import Line
+    from pipeline.records import Encoded
+    from pipeline.retrying import Clock
+    from pipeline.run_files import RunFiles
+    from pipeline.sent_rows import Wave
+    from pipeline.spill import SliceStore
+    from pipeline.verify_report import VerifyReport
+
+LONGEST_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """
+    What is read back of one import.
+
+    Attributes:
+        draw: Takes the sample; None under `verify: all` and `none`.
+    """
+
+    line: Line
+    check: CheckResult
+    store: SliceStore
+    journal: Journal
+    draw: Draw | None
+
+    def watched(self, encoded: Iterator[Encoded]) -> Iterator[Encoded]:
+        """Give the rows that go out on as they are, and draw from them."""
+        return encoded if self.draw is None else self.draw.watched(encoded)
+
+    async def report(
+        self, client: Client, clock: Clock, files: RunFiles
+    ) -> VerifyReport | None:
+        """
+        Ask for rows and compare; None when nothing is to be read back.
+
+        Waits 60 s at most, and reads only. A stop ends it with what is known.
+
+        Effects: as `report_of`.
+
+        Raises:
+            InvariantError: The rows that were made again are not those accepted.
+            CannotWriteError: The disk refuses.
+        """
+        request, n_accepted = self.line.request, files.counts.accepted
+        job = request.job
+        if job.verify == "none" or not n_accepted:
+            return None
+        is_all = self.draw is None
+        request.on_verify(n_accepted if is_all else min(n_accepted, job.verify_rows))
+        began_s, wall_s = clock.now(), time.time()
+        settle_time = SettleTime(
+            self.journal.accepted_at(self.line.run_id),
+            job.settle,
+            lambda: wall_s + clock.now() - began_s,
+        )
+        reads = PacedReads(job.delivery, clock, until_s=began_s + LONGEST_WAIT_S)
+        settler = Settler(client, reads, settle_time, bearable=UNREADABLE)
+        tally = Tally()
+        with request.stop.listening(reads.stop):
+            await tally.ask(self._waves(files), settler)
+        n_made = tally.sizes.total() + tally.n_ambiguous
+        if is_all and n_made != n_accepted:
+            raise InvariantError(
+                f"{n_accepted} rows are accepted, but {n_made} came out again to be "
+                "read back; please report this"
+            )
+        return report_of(
+            tally,
+            settler,
+            n_accepted=n_accepted,
+            folder=self.line.folder,
+            names=[path.name for path in self.line.source.files],
+            error=request.stop.error() if request.stop.n_requests else None,
+        )
+
+    def _waves(self, files: RunFiles) -> Iterator[Wave]:
+        if self.draw is None:
+            batches = self.journal.outcomes(self.line.run_id)
+            frames = accepted_frames(self.line, self.check, self.store, batches)
+            ambiguous = _ambiguous(self.line, self.check, self.store)
+            yield from whole_waves(frames, ambiguous)
+            return
+        accepted = pl.col("state") == State.ACCEPTED.value
+        outcomes = pl.scan_parquet(files.paths["outcomes"]).filter(accepted)
+        yield self.draw.wave(outcomes.select("source_no", "row_no", "batch_no"))
+
+
+def read_back_of(
+    line: Line, check: CheckResult, store: SliceStore, journal: Journal
+) -> ReadBack:
+    """
+    Make ready to read back what a run sends, before it sends.
+
+    Cost: where rows have nothing but a phone that others have too, one more reading of
+        the rows in *store*, or of the source if they are not there.
+    """
+    job = line.request.job
+    draw = None
+    if job.verify == "sample":
+        run = journal.run(line.run_id)
+        seed = 0 if run is None else run.generation
+        draw = Draw(job.verify_rows, seed, _ambiguous(line, check, store))
+    return ReadBack(line, check, store, journal, draw)
+
+
+def _ambiguous(line: Line, check: CheckResult, store: SliceStore) -> pl.Series:
+    shared = check.shared_phones
+    return ambiguous_phones(encoded_slices(line, store) if len(shared) else (), shared)
