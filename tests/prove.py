@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from torture import (
+    altered,
     bad_list,
     canaries,
     faults,
@@ -44,6 +45,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "bad-files": bad_list.prove,
     "faults": faults.prove,
     "canaries": canaries.prove,
+    "altered-row": altered.prove,
     "mutants": mutants.prove,
 }
 PAGE: Final = Path(__file__).parents[1] / "docs" / "proof.md"

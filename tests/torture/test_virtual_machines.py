@@ -2,7 +2,7 @@
 
 import pytest
 
-from torture import pace, schedules, soak
+from torture import altered, pace, schedules, soak
 
 
 # 611: a batch that served as control was put into quarantine after it was accepted.
@@ -14,6 +14,12 @@ def test_a_schedule_ends_as_it_should(seed: int) -> None:
 def test_the_same_seed_gives_the_same_events() -> None:
     assert schedules.played(7).digest == schedules.played(7).digest
     assert schedules.played(7).digest != schedules.played(8).digest
+
+
+def test_altered_rows_are_found() -> None:
+    chapter = altered.prove(3)
+
+    assert [one.name for one in chapter.figures if not one.is_met] == []
 
 
 @pytest.mark.slow
