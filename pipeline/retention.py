@@ -3,10 +3,9 @@ Removing what old runs left behind: the files of a run hold personal data.
 
 Of a run folder stay `outcomes.parquet`, `summary.json`, `verify.json` and `job.json`,
 which hold row numbers, states, counts and settings; whatever else is in it goes, also
-files that this version does not know, and what a run that was cut off had spilled. The
-run stays in the
-journal. Its batches go too when nothing can be resumed, so that the journal does not
-grow for ever.
+files that this version does not know, and what a run or a verification that was cut
+off had spilled. The run stays in the journal. Its batches go too when nothing can be
+resumed, so that the journal does not grow for ever.
 """
 
 from __future__ import annotations
@@ -14,15 +13,17 @@ from __future__ import annotations
 import shutil
 import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import CannotWriteError
+from pipeline.errors import CannotWriteError, LockedError
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.locks import lock_folder
+from pipeline.locks import lock_folder, lock_verification
 from pipeline.resuming import unfinished_runs
 from pipeline.settings import KEEP_RUNS_DAYS
 from pipeline.spill import fresh_scratch
+from pipeline.verifier import FOLDER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,7 @@ def purge_runs(
         fresh_scratch(work_dir),
         Journal.open(path, now=now) as journal,
     ):
+        _clear_verification(work_dir / FOLDER_NAME)
         runs = journal.runs()
         latest = {run.run_id: _last_seen(run) for run in runs}
         before = now() - keep_days * DAY_S
@@ -98,6 +100,13 @@ def purge_runs(
         n_bytes=sum(sizes),
         resumable=tuple(run_id for run_id in emptied if run_id in open_ids),
     )
+
+
+def _clear_verification(folder: Path) -> None:
+    """Remove what a verification left that was cut off; one at work is let alone."""
+    if folder.is_dir() and not folder.is_symlink():
+        with suppress(LockedError), lock_verification(folder), fresh_scratch(folder):
+            pass
 
 
 def _last_seen(run: Run) -> float:

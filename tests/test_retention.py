@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import CannotWriteError, LockedError
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
-from pipeline.locks import lock_folder
+from pipeline.locks import lock_folder, lock_verification
 from pipeline.records import Batch
 from pipeline.retention import DAY_S, Purged, purge_runs
 
@@ -139,6 +139,19 @@ def test_nothing_is_removed_while_a_run_is_at_work(work_dir: Path) -> None:
         purge(work_dir)
 
     assert left(work_dir / "runs") == before
+
+
+def test_what_a_verification_left_goes_unless_one_is_at_work(work_dir: Path) -> None:
+    own = work_dir / "verify"
+    rows = own / "scratch" / "clean" / "000000.ipc"
+    rows.parent.mkdir(parents=True)
+    rows.write_bytes(b"personal")
+    with lock_verification(own):
+        purge(work_dir)
+        assert rows.exists()
+    purge(work_dir)
+
+    assert left(own) == {"lock"}
 
 
 def test_a_folder_that_no_run_has_used_stays_as_it_is(tmp_path: Path) -> None:
