@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.render import counted
+from pipeline.plain_text import counted
 from pipeline.records import VerifyState
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import click
 from pipeline import (
     Connector,
     Credentials,
+    Ending,
     ImportRequest,
     RemoteSettings,
     Secret,
@@ -19,7 +20,10 @@ from pipeline import (
     export_profiles,
     run_import,
     verify_run,
+    write_export_report,
     write_json,
+    write_run_report,
+    write_verify_report,
 )
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
 from pipeline.cli.options import found_job, job_of, talk_of, talk_options
@@ -72,16 +76,20 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     checked, _ = _run(talk, None, work_dir)
     talk.say("\n2. import: send what can be sent")
     report, code = _run(talk, connector, work_dir)
+    began_s = time.monotonic()
     talk.say("\n3. verify: ask the API for what is there now, and compare")
     seen = asyncio.run(
         verify_run(VerifyRequest(Path(work_dir), report.run_id), connector)
     )
+    write_verify_report(seen, _ending(OK, began_s))
     for line in verify_lines(seen):
         talk.say(line)
+    began_s = time.monotonic()
     talk.say("\n4. export: the CRM's profiles into a file")
     exported = asyncio.run(
         export_profiles(connector, Path(work_dir) / "profiles.parquet", overwrite=True)
     )
+    write_export_report(exported, _ending(OK, began_s))
     for line in export_lines(exported):
         talk.say(line)
     done = (
@@ -95,7 +103,16 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
         if done
         else "\nThis is not what the sample should give: please report it."
     )
+    talk.say(
+        "Three reports to look at, the first of the import, the others of steps 3 and "
+        f"4: {report.folder}/report.html, verify.html beside it, and "
+        f"{exported.path}.report.html"
+    )
     return OK if done else INCOMPLETE
+
+
+def _ending(code: int, began_s: float) -> Ending:
+    return Ending(code, time.monotonic() - began_s, time.time())
 
 
 def _run(
@@ -121,4 +138,5 @@ def _run(
         talk.say(line)
     code = exit_code_of_run(report.counts, report.error)
     write_json(report.folder / "summary.json", run_summary(report, code, seconds))
+    write_run_report(report, Ending(code, seconds, time.time()))
     return report, code
