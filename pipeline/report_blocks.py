@@ -212,7 +212,7 @@ def _examples(table: ExampleTable) -> Html:
     )  # fmt: skip
     return element(
         "div",
-        element("p", table.note, class_="soft", id=about),
+        element("p", prose(table.note), class_="soft", id=about),
         box,
         element(
             "table",

@@ -120,6 +120,7 @@ tfoot th, tfoot td { border-top: 1px solid var(--ink); font-weight: 600; }
 .wide { width: 34%; }
 .wide .bar { margin-top: .35rem; }
 code, .code { font-family: var(--mono); font-size: .875em; }
+p code { white-space: nowrap; }
 .command code { overflow-wrap: anywhere; }
 .short { white-space: nowrap; }
 .long { min-width: 9rem; }
@@ -160,6 +161,7 @@ figcaption p { color: var(--soft); font-size: .875rem; margin: 0 0 .75rem; }
   display: flex; justify-content: space-between; margin: .6rem 0 0 3.85rem;
   font-size: .75rem; color: var(--soft);
 }
+.keys + table { margin-top: .75rem; }
 .keys {
   display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .5rem 0 0; padding: 0;
   list-style: none; font-size: .8125rem;

@@ -33,7 +33,7 @@ EXAMPLES_NAME: Final = "examples"
 MAX_VALUE_CHARS: Final = 200
 _MASKED: Final = (
     "Values show their shape only: a and A for letters, 9 for digits. With "
-    "--show-values they stand here as they are."
+    "`--show-values` they stand here as they are."
 )
 _SHOWN: Final = "Values stand here as they are: this page holds personal data."
 

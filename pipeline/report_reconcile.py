@@ -267,7 +267,7 @@ def _fields(facts: ReconcileFacts) -> tuple[Section, ...]:
         "How each field compares, over the persons that both sides hold.",
         "Field",
         "Share",
-        (*(label.capitalize() for _, label, _ in used), "Not equal"),
+        (*(label[0].upper() + label[1:] for _, label, _ in used), "Not equal"),
         lines,
         max(len(facts.fields) - MAX_FIELDS, 0),
     )

@@ -43,6 +43,11 @@ STATES: Final[tuple[tuple[VerifyState, Role, str], ...]] = (
     (VerifyState.UNVERIFIED, Role.NEUTRAL, "Not asked for."),
 )
 _ASKED: Final = STATES[:-1]
+_VERBS: Final = (
+    (VerifyState.DIFFERS, "differs", "differ"),
+    (VerifyState.ABSENT, "is absent", "are absent"),
+    (VerifyState.NOT_YET, "is not there yet", "are not there yet"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +150,9 @@ def _headline(facts: VerifyFacts) -> str:
     asked = counted(facts.n_asked, "row")
     told = f"{settled:,} of {asked} read back {holds} what was sent"
     rest = [
-        f"{facts.counts[state]:,} {words}"
-        for state, words in (
-            (VerifyState.DIFFERS, "differ"),
-            (VerifyState.ABSENT, "are absent"),
-            (VerifyState.NOT_YET, "are not there yet"),
-        )
-        if facts.counts[state]
+        f"{n:,} {one if n == 1 else many}"
+        for state, one, many in _VERBS
+        if (n := facts.counts[state])
     ]
     return f"{told}; {', '.join(rest)}." if rest else f"{told}."
 

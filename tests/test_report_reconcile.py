@@ -86,7 +86,7 @@ def test_a_field_shows_each_verdict_that_occurs() -> None:
 
     assert isinstance(table, FieldBars)
     assert table.columns == (
-        "Equal", "Source newer", "Crm edited", "Both changed", "Missing", "Not equal",
+        "Equal", "Source newer", "CRM edited", "Both changed", "Missing", "Not equal",
     )  # fmt: skip
     assert table.lines[0].cells == ("9,500", "200", "80", "10", "30", "3.3 %")
     assert table.lines[1].cells[-1] == "0 %"

@@ -42,14 +42,14 @@ def test_every_state_has_a_colour() -> None:
             of_counts(3, settled=2, not_yet=1),
             "Rows are still to come",
             Role.WAITING,
-            "2 of 3 rows read back hold what was sent; 1 are not there yet.",
+            "2 of 3 rows read back hold what was sent; 1 is not there yet.",
         ),
         (
             verify_facts(),
             "Differences found",
             Role.BAD,
             (
-                "294 of 300 rows read back hold what was sent; 3 differ, 1 are absent, "
+                "294 of 300 rows read back hold what was sent; 3 differ, 1 is absent, "
                 "2 are not there yet."
             ),
         ),
