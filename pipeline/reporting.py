@@ -18,7 +18,7 @@ from pipeline.contract import IDENTIFIERS, TOOL_COLUMNS
 from pipeline.files import replacing
 from pipeline.identity import packed_row
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
+from pipeline.json_values import JSON_CELL, NULL_VALUE, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import ROWS_A_FILE, State
 from pipeline.report_cells import Cells
 from pipeline.report_export import ExportFacts, WindowFact, report_of_export
@@ -155,7 +155,7 @@ def _failures(report: RunReport) -> tuple[FailedRows, ...]:
         .agg(pl.len().alias("n"), pl.col("row").sort().head(FIRST_ROWS))
         .sort("n", "code", descending=[True, False])
     )
-    place = _placing(report)
+    place = _placing(report, groups["row"].explode())
     return tuple(
         FailedRows(code, state, n, _first(map(place, rows), n))
         for code, state, n, rows in groups.iter_rows()
@@ -168,11 +168,12 @@ def _first(places: Iterable[str], n: int) -> str:
     return f"{'row' if n == 1 else 'rows'} {', '.join(shown)}{more}"
 
 
-def _placing(report: RunReport) -> Callable[[int], str]:
-    """Return how a row is named: by its number, its line, its file if need be."""
-    lines = dict(report.check.line_nos.iter_rows())
-    unreadable = report.check.unreadable.select(packed_row(), "line_no")
-    lines |= dict(unreadable.iter_rows())
+def _placing(report: RunReport, rows: pl.Series) -> Callable[[int], str]:
+    """Return how *rows* are named: by number, line, and file if there are several."""
+    check = report.check
+    known = (check.line_nos, check.unreadable.select(packed_row(), "line_no"))
+    wanted = pl.col("row").is_in(rows.implode())
+    lines = {row: no for part in known for row, no in part.filter(wanted).iter_rows()}
     files = report.source.files
 
     def place(row: int) -> str:
@@ -186,8 +187,13 @@ def _placing(report: RunReport) -> Callable[[int], str]:
 
 def _examples(report: RunReport) -> tuple[Example, ...]:
     """Return rows that failed, in the order of the source, with what failed in them."""
-    place = _placing(report)
     frame = report.files.examples
+    unreadable = report.check.unreadable.select(
+        packed_row(), "code", "message", "text"
+    ).head(EXAMPLES)
+    failed = [] if frame.is_empty() else frame[TOOL_COLUMNS[0]].to_list()
+    rows = pl.Series("row", [*failed, *unreadable["row"]], dtype=pl.UInt64)
+    place = _placing(report, rows)
     found: dict[int, Example] = {}
     columns = {rule.name: rule.column for rule in report.mapping.rules}
     fields = _faulty_fields(report.check.faults, frame)
@@ -196,9 +202,6 @@ def _examples(report: RunReport) -> tuple[Example, ...]:
         field = fields.get(row) or _identifier(columns, cells)
         value = cells.get(columns.get(field, ""))
         found[row] = Example(place(row), state, code, field, _text(value), message)
-    unreadable = report.check.unreadable.select(
-        packed_row(), "code", "message", "text"
-    ).head(EXAMPLES)
     for row, code, message, text in unreadable.iter_rows():
         found[row] = Example(place(row), State.BLOCKED.value, code, "", text, message)
     return tuple(found[row] for row in sorted(found)[:EXAMPLES])
@@ -225,9 +228,8 @@ def _identifier(columns: Mapping[str, str], cells: Mapping[str, Any]) -> str:
 def _text(value: object) -> str | None:
     """Return a cell as text; None of a blank one."""
     if isinstance(value, dict) and set(value) == set(JSON_CELL.to_schema()):
-        value = (
-            value[TEXT_FIELD] if value[TEXT_FIELD] is not None else value[VALUE_FIELD]
-        )
+        text, other = value[TEXT_FIELD], value[VALUE_FIELD]
+        value = text if other in (None, NULL_VALUE) else other
     if value is None or value == "":
         return None
     if isinstance(value, list | dict):

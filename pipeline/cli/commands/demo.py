@@ -73,15 +73,15 @@ def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
 
 def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     talk.say("\n1. check: read everything, send nothing")
-    checked, _ = _run(talk, None, work_dir)
+    checked, _, _ = _run(talk, None, work_dir)
     talk.say("\n2. import: send what can be sent")
-    report, code = _run(talk, connector, work_dir)
+    report, code, page = _run(talk, connector, work_dir)
     began_s = time.monotonic()
     talk.say("\n3. verify: ask the API for what is there now, and compare")
     seen = asyncio.run(
         verify_run(VerifyRequest(Path(work_dir), report.run_id), connector)
     )
-    write_verify_report(seen, _ending(OK, began_s))
+    verified = write_verify_report(seen, _ending(OK, began_s))
     for line in verify_lines(seen):
         talk.say(line)
     began_s = time.monotonic()
@@ -89,7 +89,7 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     exported = asyncio.run(
         export_profiles(connector, Path(work_dir) / "profiles.parquet", overwrite=True)
     )
-    write_export_report(exported, _ending(OK, began_s))
+    beside = write_export_report(exported, _ending(OK, began_s))
     for line in export_lines(exported):
         talk.say(line)
     done = (
@@ -103,11 +103,8 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
         if done
         else "\nThis is not what the sample should give: please report it."
     )
-    talk.say(
-        "Three reports to look at, the first of the import, the others of steps 3 and "
-        f"4: {report.folder}/report.html, verify.html beside it, and "
-        f"{exported.path}.report.html"
-    )
+    for what, path in (("export", beside), ("verify", verified), ("import", page)):
+        talk.say(f"report of {what}: {path}")
     return OK if done else INCOMPLETE
 
 
@@ -117,7 +114,7 @@ def _ending(code: int, began_s: float) -> Ending:
 
 def _run(
     talk: Talk, connector: Connector | None, work_dir: str
-) -> tuple[RunReport, int]:
+) -> tuple[RunReport, int, Path]:
     began_s = time.monotonic()
     job, folder = job_of(found_job(JOB), (), {"work_dir": work_dir})
     request = ImportRequest(
@@ -138,5 +135,5 @@ def _run(
         talk.say(line)
     code = exit_code_of_run(report.counts, report.error)
     write_json(report.folder / "summary.json", run_summary(report, code, seconds))
-    write_run_report(report, Ending(code, seconds, time.time()))
-    return report, code
+    page = write_run_report(report, Ending(code, seconds, time.time()))
+    return report, code, page
