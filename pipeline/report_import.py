@@ -294,6 +294,7 @@ def _about(facts: ImportFacts, ending: Ending) -> tuple[tuple[str, str], ...]:
     if sent is not None:
         again = f", {sent.n_retried:,} of them repetitions" if sent.n_retried else ""
         pairs += [
+            ("Dataset", sent.dataset),
             ("Workspace", sent.workspace),
             ("Requests", f"{sent.n_requests:,}{again}; {size(sent.n_bytes)} sent"),
         ]

@@ -22,12 +22,14 @@ class Sent:
     What went over the wire.
 
     Attributes:
+        dataset: The name of the job, or the path of its source.
         statuses: Status → how often it came back.
         n_odd: Batches accepted with a body that speaks of errors, or broke off.
         attempts: Since the run began, or went on the last time.
     """
 
     workspace: str
+    dataset: str
     n_requests: int
     n_retried: int
     n_bytes: int

@@ -84,7 +84,7 @@ def write_run_report(report: RunReport, ending: Ending) -> Path:
     Raises:
         CannotWriteError: The folder or the disk refuses.
 
-    Cost: 0.1 s for 1 M rows in 1,000 batches; the page stays under 1 MB.
+    Cost: 10 ms of CPU for 1 M rows, and 70 ms for 10,000 batches; under 1 MB.
     """
     path = report.folder / REPORT_NAME
     write_page(path, report_of_import(import_facts(report), ending))
@@ -132,10 +132,13 @@ def _sent(report: RunReport) -> Sent | None:
         return None
     with Journal.open(report.folder.parents[1] / JOURNAL_NAME) as journal:
         run = journal.run(report.run_id)
-        since = 0.0 if run is None else run.resumed_at or run.began_at
-        attempts = tuple(journal.attempts(report.run_id, since=since))
+        if run is None:
+            return None
+        since = run.resumed_at or run.began_at
+        attempts = tuple(journal.attempts(run.run_id, since=since))
     return Sent(
         workspace=_in_words(workspace),
+        dataset=run.dataset,
         n_requests=done.n_requests,
         n_retried=done.n_retried,
         n_bytes=done.bytes_sent,

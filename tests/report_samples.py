@@ -103,6 +103,7 @@ def import_facts(n_attempts: int = 120) -> ImportFacts:
         ),
         sent=Sent(
             "Example (0ddba11e) at https://api.synerise.com",
+            "customers",
             n_requests=130,
             n_retried=4,
             n_bytes=31_000_000,
@@ -126,7 +127,7 @@ def clean_facts() -> ImportFacts:
         examples=(),
         findings=(),
         error=None,
-        sent=Sent("W", 1, 0, 400, {202: 1}, attempts=attempts(1)),
+        sent=Sent("W", "customers", 1, 0, 400, {202: 1}, attempts=attempts(1)),
         versions=None,
         files=None,
     )

@@ -153,6 +153,7 @@ def test_the_facts_of_the_run_are_there() -> None:
     assert isinstance(facts, KeyValues)
     told = dict(facts.pairs)
     assert told["Run"] == "20261126-120000-ab12"
+    assert told["Dataset"] == "customers"
     assert told["Requests"] == "130, 4 of them repetitions; 31.0 MB sent"
     assert told["Ended"].endswith("UTC, with exit code 3")
     assert told["Versions"] == "crm-pipeline 0.1.0, polars 2.1.0"

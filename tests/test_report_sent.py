@@ -6,7 +6,7 @@ from pipeline.report import FieldBars, LineChart, Role, Sentence
 from pipeline.report_sent import Sent, pace_section
 from report_samples import attempts
 
-SENT = Sent("W", 3, 0, 10, {202: 1, 418: 1, 503: 2}, attempts=attempts(5))
+SENT = Sent("W", "customers", 3, 0, 10, {202: 1, 418: 1, 503: 2}, attempts=attempts(5))
 
 
 def test_answers_are_counted_by_status() -> None:

@@ -40,7 +40,7 @@ def after_run(report: RunReport, flags: dict[str, Any]) -> Steps:
     rejected = report.files.paths.get("rejected")
     if rejected is not None and report.command != "resume":
         purpose = f"To send the rows of {rejected.name}, once they are repaired"
-        steps.append((purpose, _import(str(rejected.absolute()))))
+        steps.append((purpose, _import(str(rejected))))
     return tuple(steps)
 
 
@@ -59,8 +59,8 @@ def after_verify(report: VerifyReport, base_url: str | None) -> Steps:
 
 
 def verify_command(run_id: str, work_dir: Path, base_url: str | None = None) -> str:
-    """Return what to type to read a run back, from any folder."""
-    words = ["crm-pipeline", "verify", run_id, "--work-dir", str(work_dir.absolute())]
+    """Return what to type to read a run back, from the same folder."""
+    words = ["crm-pipeline", "verify", run_id, "--work-dir", str(work_dir)]
     words += ["--base-url", base_url] if base_url else []
     return shlex.join(words)
 
