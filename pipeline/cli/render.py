@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SUMMARY_VERSION: Final = 1
 SHOWN_ROWS: Final = 2
 SHOWN_REASONS: Final = 3
-SHOWN_FINDINGS: Final = 3
+SHOWN_FINDINGS: Final = 5
 _KB: Final = 1024
 # The API names no rate, so the forecast of minutes assumes a modest one.
 FORECAST_REQUESTS_PER_S: Final = 5.0
