@@ -91,7 +91,7 @@ def _equation(bar: EquationBar) -> Html:
                 "tfoot",
                 _row(
                     _heading(bar.whole),
-                    _cell(f"{bar.n:,}", "Rows", is_number=True),
+                    _cell(f"{bar.n:,}", "Number", is_number=True),
                     _cell(share(bar.n, bar.n), "Share", is_number=True),
                     _cell(""),
                 ),
@@ -107,7 +107,7 @@ def _equation(bar: EquationBar) -> Html:
 def _part(part: Part, n_whole: int) -> Html:
     return _row(
         _heading(joined((swatch(part.role), part.label))),
-        _cell(f"{part.n:,}", "Rows", is_number=True),
+        _cell(f"{part.n:,}", "Number", is_number=True),
         _cell(share(part.n, n_whole), "Share", is_number=True),
         _cell(part.meaning, is_long=True),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.plain_text import counted, size
 from pipeline.report import (
     Document,
+    EquationBar,
     ExampleTable,
     FieldBar,
     FieldBars,
@@ -101,6 +102,7 @@ def report_of_export(facts: ExportFacts, ending: Ending) -> Document:
         figures=_figures(facts, ending),
         sections=(
             *_why(facts),
+            *_equation(facts),
             *ending.commands(),
             *_fields(facts),
             *_windows(facts, ending),
@@ -128,6 +130,19 @@ def _why(facts: ExportFacts) -> tuple[Section, ...]:
         return ()
     items = tuple(Notice("Not shown", reason, Role.WARNING) for reason in facts.reasons)
     return (Section("Why it cannot be called complete", (Notices(items),)),)
+
+
+def _equation(facts: ExportFacts) -> tuple[Section, ...]:
+    """Return the whole and its parts, where the service tells a whole."""
+    if facts.n_all is None or facts.n_all < facts.n_profiles:
+        return ()
+    n_unseen = facts.n_all - facts.n_profiles
+    parts = (
+        Part("in the file", facts.n_profiles, Role.GOOD, "Each id once."),
+        Part("not seen", n_unseen, Role.WARNING, "No question showed them."),
+    )
+    bar = EquationBar("profiles in the workspace", facts.n_all, parts)
+    return (Section("What is in the file", (bar,)),)
 
 
 def _fields(facts: ExportFacts) -> tuple[Section, ...]:

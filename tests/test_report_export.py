@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.report import ExampleTable, FieldBars, Role
+from pipeline.report import EquationBar, ExampleTable, FieldBars, Role
 from pipeline.report_export import MAX_WINDOWS, report_of_export
 from report_samples import ENDING, export_facts
 
@@ -18,12 +18,26 @@ def test_what_is_not_complete_says_so_first() -> None:
 
 
 def test_what_is_complete_needs_no_reasons() -> None:
-    facts = replace(export_facts(), n_profiles=1, reasons=(), windows=(), examples=())
+    facts = replace(export_facts(), n_profiles=1, n_all=0, reasons=(), windows=())
+    facts = replace(facts, examples=())
     document = report_of_export(facts, replace(ENDING, next_commands=()))
 
     assert document.headline == "1 profile exported, shown to be complete."
     assert (document.status, document.role) == ("Complete", Role.GOOD)
     assert [s.title for s in document.sections] == ["Columns", "About this export"]
+
+
+def test_what_is_missing_is_a_part_of_the_whole() -> None:
+    document = report_of_export(export_facts(), ENDING)
+    ((bar,),) = (
+        s.blocks for s in document.sections if s.title.startswith("What is in")
+    )
+
+    assert isinstance(bar, EquationBar)
+    assert [(part.label, part.n) for part in bar.parts] == [
+        ("in the file", 24_100),
+        ("not seen", 900),
+    ]
 
 
 def test_what_the_service_does_not_say_is_unknown() -> None:
