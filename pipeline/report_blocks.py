@@ -84,7 +84,7 @@ def _equation(bar: EquationBar) -> Html:
             "table",
             element("caption", f"The parts of {bar.n:,} {bar.whole}"),
             _head(
-                ("State", False), ("Rows", True), ("Share", True), ("Meaning", False)
+                ("State", False), ("Number", True), ("Share", True), ("Meaning", False)
             ),
             element("tbody", *(_part(part, bar.n) for part in shown), role="rowgroup"),
             element(
