@@ -232,7 +232,9 @@ def _finish(
     summary = run_summary(report, code, seconds)
     summary["files"]["report"] = str(path)
     _write_summaries(report, flags, summary)
-    for line in (*run_lines(report, seconds), *closing_lines(steps, path)):
+    # An error brings its own advice, after this.
+    told = steps if report.error is None else ()
+    for line in (*run_lines(report, seconds), *closing_lines(told, path)):
         talk.say(line)
     if talk.as_json:
         show_json(summary)

@@ -60,7 +60,7 @@ def test_after_an_import_comes_a_look_and_after_a_sample_all(
     assert "2 asked for" in shell.run(*all_of_them).err
 
 
-def test_after_a_look_that_came_too_early_comes_another(
+def test_after_a_look_at_every_row_nothing_is_left_to_type(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell.write("people.csv", "email\na@example.com\n")
