@@ -113,7 +113,7 @@ SUMMARY_KEYS: Final = {
     "seconds": "From the start of the command to its end.",
     "rows_per_s": "Rows read in a second; null when no time passed.",
     "peak_rss_bytes": "The largest memory the process had.",
-    "files": "Name → path of each file of the run.",
+    "files": "Name → path of each file of the run; `report` is the page for people.",
     "error": "What ended the run early, else null.",
 }
 
@@ -131,7 +131,7 @@ VERIFY_KEYS: Final = {
     "earlier look, was there; null when every row was there at once.",
     "fields": "Field → rows that differ in it.",
     "refusal": "Why nothing more could be read, else null.",
-    "files": "`differences`, where there are any.",
+    "files": "`report`, and `differences` where there are any.",
 }
 CERTIFICATE_KEYS: Final = {
     "version": "Of this list of keys: 1.",

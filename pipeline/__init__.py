@@ -38,6 +38,12 @@ if TYPE_CHECKING:
         update_profile,
     )
     from pipeline.proposal import propose_job
+    from pipeline.report_parts import Ending
+    from pipeline.reporting import (
+        write_export_report,
+        write_run_report,
+        write_verify_report,
+    )
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
@@ -51,6 +57,7 @@ _HOMES = {
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "settings",
+    "Ending": "report_parts",
     "ExportReport": "export.exporter",
     "Finding": "findings",
     "Identifier": "profiles",
@@ -87,13 +94,17 @@ _HOMES = {
     "update_profile": "profiles",
     "verify_run": "verifier",
     "workspace_of": "connection",
+    "write_export_report": "reporting",
     "write_json": "writer",
+    "write_run_report": "reporting",
+    "write_verify_report": "reporting",
 }
 
 __all__ = [
     "Connector",
     "Continuation",
     "Credentials",
+    "Ending",
     "ExportReport",
     "Finding",
     "Identifier",
@@ -130,7 +141,10 @@ __all__ = [
     "update_profile",
     "verify_run",
     "workspace_of",
+    "write_export_report",
     "write_json",
+    "write_run_report",
+    "write_verify_report",
 ]
 
 

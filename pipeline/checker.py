@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.encoder import encode_slice
-from pipeline.erasing import count_erased
+from pipeline.erasing import count_erased, count_filled
 from pipeline.findings import ranked, stop_of
 from pipeline.identity import decide, identifier_entries, packed_row
 from pipeline.lint import judge, judge_header
@@ -74,6 +74,7 @@ class CheckResult:
         omitted: Cells dropped by `on_invalid: omit`, `BLOCKED_SCHEMA`.
         shared_phones: row, of phone-only rows whose phone stands on another row too.
         repairs: Field → cells changed.
+        filled: Field → cells given in clean rows.
         erased: Field → cells that erase it in clean rows; `erasures.counted_exactly`
             takes those away that are not sent.
         fates: See `identity.decide`.
@@ -91,6 +92,7 @@ class CheckResult:
     omitted: pl.DataFrame
     shared_phones: pl.Series
     repairs: dict[str, int]
+    filled: dict[str, int]
     erased: dict[str, int]
     fates: pl.DataFrame
     line_nos: pl.DataFrame
@@ -128,6 +130,7 @@ class _Findings:
     n_rows: Counter[int] = field(default_factory=Counter)
     n_clean: int = 0
     repairs: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
     erased: Counter[str] = field(default_factory=Counter)
     faults: list[pl.DataFrame] = field(default_factory=list)
     omitted: list[pl.DataFrame] = field(default_factory=list)
@@ -196,6 +199,7 @@ def check_source(
         omitted=_joined(found.omitted, BLOCKED_SCHEMA),
         shared_phones=shared["row"],
         repairs=dict(found.repairs),
+        filled=dict(found.filled),
         erased=dict(found.erased),
         fates=fates,
         line_nos=_joined(found.line_nos, _LINES),
@@ -240,6 +244,7 @@ def _gather(found: _Findings, examined: _Examined) -> None:
     found.n_rows[piece.source_no] += piece.n_rows
     found.n_clean += result.clean.height
     found.repairs.update(result.repairs)
+    found.filled.update(count_filled(result))
     found.erased.update(count_erased(result, examined.too_large))
     found.n_bytes += int(examined.encoded.frame["n_bytes"].sum())
     found.lint = merge(found.lint, examined.lint)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.errors import InvariantError
 from pipeline.journal_file import Reserve, connect
 from pipeline.journal_tables import (
+    ATTEMPTS,
     BATCHES,
     FIRST_CHILD_NO,
     INSERT_RUN,
@@ -28,6 +29,7 @@ from pipeline.journal_tables import (
     Run,
     RunState,
     StoredBatch,
+    attempt_of,
     batch_of,
     batch_row,
     outcome_of,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from pipeline.journal_tables import Attempt
     from pipeline.records import Batch, BatchOutcome, RowRange, Verdict
 
 
@@ -239,6 +242,10 @@ class Journal:
             "GROUP BY batch_no"
         )
         return dict(self._select(text, run_id, BatchState.ACCEPTED.value))
+
+    def attempts(self, run_id: str, *, since: float = 0.0) -> list[Attempt]:
+        """Return what a run sent from *since* on (seconds since 1970), oldest first."""
+        return list(map(attempt_of, self._select(ATTEMPTS, run_id, since)))
 
     def next_child_no(self, run_id: str) -> int:
         """Return the number for the next batch that is part of another one."""

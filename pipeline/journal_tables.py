@@ -105,6 +105,13 @@ LEFT JOIN verdict v ON v.run_id = a.run_id AND v.batch_no = a.batch_no AND v.n =
 WHERE b.run_id = ? GROUP BY b.batch_no ORDER BY b.batch_no
 """
 
+ATTEMPTS: Final = """
+SELECT a.sent_at, v.at, b.n_rows, v.state FROM attempt a
+JOIN batch b ON b.run_id = a.run_id AND b.batch_no = a.batch_no
+LEFT JOIN verdict v ON v.run_id = a.run_id AND v.batch_no = a.batch_no AND v.n = a.n
+WHERE a.run_id = ? AND a.sent_at >= ? ORDER BY a.sent_at, a.batch_no
+"""
+
 
 class RunState(StrEnum):
     """
@@ -185,6 +192,31 @@ class StoredBatch:
     rejected: tuple[RowRange, ...] = ()
     n_attempts: int = 1
     n_crashes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    One sending of a batch.
+
+    Attributes:
+        sent_at: When it was recorded, which is before its bytes left; seconds since
+            1970, as the next.
+        answered_at: When its verdict was recorded; None when the process ended before.
+        n_rows: Of its batch.
+        state: What the answer meant for the batch; None without one.
+    """
+
+    sent_at: float
+    answered_at: float | None
+    n_rows: int
+    state: BatchState | None
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """Read a row of `ATTEMPTS`."""
+    state = None if row[3] is None else BatchState(row[3])
+    return Attempt(row[0], row[1], row[2], state)
 
 
 def run_row(run: Run) -> tuple[Any, ...]:

@@ -14,12 +14,23 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Final, TextIO
 
+from pipeline.plain_text import printable
+
 if TYPE_CHECKING:
     from types import TracebackType
 
+__all__ = [
+    "NOISY_LIBRARIES",
+    "OWN_LOGGER",
+    "HarmlessFormatter",
+    "printable",
+    "quiet_libraries",
+    "redact",
+    "set_up_logging",
+]
+
 NOISY_LIBRARIES: Final = ("asyncio", "hpack", "httpcore", "httpx", "uvicorn.access")
 OWN_LOGGER: Final = "pipeline"
-MAX_TEXT_CHARS: Final = 500
 
 # In this order: what is longer and more telling comes first.
 _MASKS: Final = (
@@ -49,24 +60,6 @@ def quiet_libraries() -> None:
     """Let libraries speak from WARNING on; they print URLs and headers below it."""
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def printable(text: str, *, max_chars: int = MAX_TEXT_CHARS) -> str:
-    r"""
-    Return *text* as one harmless line of at most *max_chars* characters.
-
-    Control, format and bidirectional characters, line ends and lone surrogates become
-    `\x1b`-like escapes, so neither a terminal nor a log can be written to by a server
-    or a file name. A cut shows as `…`.
-    """
-    shown = "".join(map(_harmless, text[: max_chars + 1]))
-    if len(shown) <= max_chars:
-        return shown
-    return shown[: max_chars - 1] + "…"
-
-
-def _harmless(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def redact(text: str) -> str:

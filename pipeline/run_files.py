@@ -15,7 +15,7 @@ from pipeline.contract import ROW_CODES, TOOL_COLUMNS
 from pipeline.findings import findings_frame
 from pipeline.identity import packed_row, unpacked_row
 from pipeline.outcomes import CHUNK_ROWS, OUTCOMES_SCHEMA, Assembly, count_rows, tally
-from pipeline.records import ROW_NO, SOURCE_NO, State
+from pipeline.records import ROW_KEY, ROW_NO, SOURCE_NO, State
 from pipeline.writer import FileForm, write_frames, write_lines
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.outcomes import Evidence, RowCounts
     from pipeline.reader import Source
 
+EXAMPLES: Final = 300
+EXAMPLES_A_CODE: Final = 25
 FAILED: Final = (State.BLOCKED.value, State.REJECTED.value)
 _FINDINGS: Final[dict[str, pl.DataType]] = {
     "source": pl.String(),
@@ -44,11 +46,15 @@ class RunFiles:
     Attributes:
         paths: Name of the file → where it is; a file without content is left out.
         failed: row, state, code of blocked and rejected rows.
+        examples: The first failed rows of each code, `EXAMPLES` at most, unreadable
+            ones left out: the source's columns, `_row_no` packed as by
+            `identity.packed_row`, `_state`, `_code`, `_message`.
     """
 
     counts: RowCounts
     paths: dict[str, Path]
     failed: pl.DataFrame
+    examples: pl.DataFrame
 
 
 def write_run_files(
@@ -86,8 +92,9 @@ def write_run_files(
     shape = {"row": pl.UInt64, "state": pl.String, "code": pl.String}
     bad_rows = pl.concat([pl.DataFrame(schema=shape), *failed])
     splittable = _without_unreadable(bad_rows, check)
+    examples = pl.DataFrame()
     if splittable.height:
-        paths["rejected"] = _write_rejected(folder, source, check, splittable)
+        paths["rejected"], examples = _write_rejected(folder, source, check, splittable)
     if check.unreadable.height:
         paths["unreadable"] = folder / "unreadable.txt"
         write_lines(paths["unreadable"], _unreadable_lines(source, check))
@@ -95,7 +102,7 @@ def write_run_files(
     if findings.height:
         paths["findings"] = folder / "findings.csv"
         write_frames(paths["findings"], FileForm("csv"), lambda: [findings], _FINDINGS)
-    return RunFiles(counts, paths, bad_rows)
+    return RunFiles(counts, paths, bad_rows, examples)
 
 
 def _without_unreadable(failed: pl.DataFrame, check: CheckResult) -> pl.DataFrame:
@@ -105,8 +112,17 @@ def _without_unreadable(failed: pl.DataFrame, check: CheckResult) -> pl.DataFram
 
 def _write_rejected(
     folder: Path, source: Source, check: CheckResult, failed: pl.DataFrame
-) -> Path:
-    """Hand rows back as they were, with what is wrong; fixed, they can be fed again."""
+) -> tuple[Path, pl.DataFrame]:
+    """
+    Hand rows back as they were, with what is wrong; fixed, they can be fed again.
+
+    A source may have columns of any name but `TOOL_COLUMNS`.
+
+    Returns:
+        The file; and `RunFiles.examples`, taken in passing.
+    """
+    wanted = failed.group_by("code").head(EXAMPLES_A_CODE).sort("row").head(EXAMPLES)
+    taken: list[pl.DataFrame] = []
     told = failed.join(_messages(check), on="row", how="left").with_columns(
         pl.col("message").fill_null(
             pl.col("code").replace_strict(
@@ -114,41 +130,49 @@ def _write_rejected(
             )
         )
     )
+    packed, state, code, message, source_name = TOOL_COLUMNS
+    told = told.select(
+        pl.col("row").alias(packed),
+        pl.col("state").alias(state),
+        pl.col("code").alias(code),
+        pl.col("message").alias(message),
+    )
     kept = [name for name in source.columns if name not in TOOL_COLUMNS]
-    names = [path.name for path in source.files]
-    file_name = pl.col(SOURCE_NO).replace_strict(
-        dict(enumerate(names)), return_dtype=pl.String
+    names = dict(enumerate(path.name for path in source.files))
+    file_name = pl.col(SOURCE_NO).replace_strict(names, return_dtype=pl.String)
+    tool = (
+        pl.col(ROW_NO).alias(packed),
+        state,
+        code,
+        message,
+        file_name.alias(source_name),
     )
-    cells = (
-        pl.col(ROW_NO),
-        pl.col("state"),
-        pl.col("code"),
-        pl.col("message"),
-        file_name,
-    )
-    tool = dict(zip(TOOL_COLUMNS, cells, strict=True))
 
     def frames() -> Iterator[pl.DataFrame]:
         for piece in source.slices():
-            rows = piece.frame.with_columns(packed_row()).join(
-                told, on="row", how="inner", maintain_order="left"
-            )
+            rows = (
+                piece.frame.select(*ROW_KEY, *kept, packed_row().alias(packed))
+                .join(told, on=packed, how="inner", maintain_order="left")
+            )  # fmt: skip
             if rows.height:
-                yield rows.select(*kept, **tool)
+                chosen = rows.join(wanted, left_on=packed, right_on="row", how="semi")
+                taken.append(chosen.drop(*ROW_KEY))
+                yield rows.select(*kept, *tool)
 
     schema = {name: source.dtypes[name] for name in kept} | {
-        "_row_no": pl.UInt64(),
-        **dict.fromkeys(list(tool)[1:], pl.String()),
+        packed: pl.UInt64(),
+        **dict.fromkeys(TOOL_COLUMNS[1:], pl.String()),
     }
-    dialect = source.csv
-    form = (
-        FileForm(source.kind, hands_back=True)
-        if dialect is None
-        else FileForm("csv", dialect.delimiter, dialect.encoding)
-    )
     path = folder / f"rejected.{source.kind}"
-    write_frames(path, form, frames, schema)
-    return path
+    write_frames(path, _form_of(source), frames, schema)
+    return path, pl.concat(taken) if taken else pl.DataFrame()
+
+
+def _form_of(source: Source) -> FileForm:
+    dialect = source.csv
+    if dialect is None:
+        return FileForm(source.kind, hands_back=True)
+    return FileForm("csv", dialect.delimiter, dialect.encoding)
 
 
 def _messages(check: CheckResult) -> pl.DataFrame:

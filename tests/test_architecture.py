@@ -12,7 +12,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pipeline"
 
 FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("vocabulary", frozenset({"errors", "records", "contract", "settings"})),
+    (
+        "vocabulary",
+        frozenset({"errors", "records", "contract", "plain_text", "settings"}),
+    ),
     (
         "core",
         frozenset(
@@ -45,6 +48,20 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "pacing",
                 "rates",
                 "rebatch",
+                "report",
+                "report_blocks",
+                "report_cells",
+                "report_charts",
+                "report_export",
+                "report_html",
+                "report_import",
+                "report_look",
+                "report_markup",
+                "report_pace",
+                "report_parts",
+                "report_reconcile",
+                "report_sent",
+                "report_verify",
                 "resuming",
                 "retry_after",
                 "sampling",
@@ -99,6 +116,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "paced_reads",
                 "profiles",
                 "proposal",
+                "reporting",
                 "retention",
                 "run_files",
                 "sender",
@@ -135,7 +153,7 @@ EDGE_EXCEPTIONS = {
     "sources": frozenset({"sources"}),
 }
 SHELL_MAY_USE = frozenset({"", "config", "logs", "progress", "errors", "cli"})
-VOCABULARY_FOR_SHELL = frozenset({"records", "contract", "settings"})
+VOCABULARY_FOR_SHELL = frozenset({"records", "contract", "plain_text", "settings"})
 LAZY_MODULES = frozenset({"", "cli.main"})
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -12,6 +12,7 @@ from pipeline.erasing import (
     cell_states,
     check_budgets,
     count_erased,
+    count_filled,
     count_folded,
     excess,
 )
@@ -296,3 +297,9 @@ def test_most_fields_can_be_erased() -> None:
     assert fixed == {"email", "phone", "customId", "uuid", "clientId", "tags"}
     assert can_erase("attributes.email")
     assert not can_erase("agreements.email")
+
+
+def test_given_cells_are_counted_by_field() -> None:
+    done = run({"city": ["Opole", "", "Łódź"], "firstName": ["", "", ""]})
+
+    assert count_filled(done) == {"email": 3, "firstName": 0, "city": 2}

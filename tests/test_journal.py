@@ -25,6 +25,7 @@ from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_file import RESERVE_BYTES, Reserve, connect
 from pipeline.journal_tables import (
     FIRST_CHILD_NO,
+    Attempt,
     Run,
     RunState,
     StoredBatch,
@@ -226,6 +227,30 @@ def test_attempts_are_counted_and_those_a_crash_cut_off(journal: Journal) -> Non
         (3, 2),
         (1, 0),
     ]
+
+
+def test_attempts_are_told_with_their_times(tmp_path: Path) -> None:
+    clock = iter(range(100, 200))
+
+    async def main(journal: Journal) -> None:
+        await journal.intend("r1", batch(1, [1, 2]), target_bytes=1)  # 101
+        await journal.record("r1", 1, 1, TORN)  # 102
+        await journal.attempt("r1", 1, 2)  # 103
+        await journal.record("r1", 1, 2, ACCEPTED)  # 104
+        await journal.intend("r1", batch(2, [3]), target_bytes=1)  # 105
+
+    with Journal.open(tmp_path / JOURNAL_NAME, now=lambda: next(clock)) as journal:
+        journal.begin_run(RUN)
+        asyncio.run(main(journal))
+        told = journal.attempts("r1")
+        late = journal.attempts("r1", since=103)
+
+    assert told == [
+        Attempt(101, 102, 2, BatchState.UNKNOWN),
+        Attempt(103, 104, 2, BatchState.ACCEPTED),
+        Attempt(105, None, 1, None),
+    ]
+    assert late == told[1:]
 
 
 def test_a_batch_of_another_run_is_not_mixed_in(journal: Journal) -> None:

@@ -59,6 +59,11 @@ work_dir_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Summary as JSON on stdout."
 )
+values_option = click.option(
+    "--show-values",
+    is_flag=True,
+    help="Show values of the examples in the report; masked when not given.",
+)
 talk_options = _stacked(
     click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr."),
     click.option("--quiet", is_flag=True, help="No progress, no talk."),

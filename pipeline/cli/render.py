@@ -14,10 +14,12 @@ import click
 
 from pipeline.cli.talking import to_nowhere
 from pipeline.contract import IDENTIFIERS, ROW_CODES
+from pipeline.plain_text import counted, size
 from pipeline.records import ROWS_A_FILE, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline import (
         ExportReport,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 SUMMARY_VERSION: Final = 1
 SHOWN_ROWS: Final = 2
-SHOWN_REASONS: Final = 5
+SHOWN_REASONS: Final = 3
 SHOWN_FINDINGS: Final = 5
 _KB: Final = 1024
 # The API names no rate, so the forecast of minutes assumes a modest one.
@@ -201,6 +203,15 @@ def _sent_lines(report: RunReport) -> list[str]:
     ]
 
 
+def closing_lines(steps: Sequence[tuple[str, str]], path: Path) -> list[str]:
+    """Return the first command to type next, and where the report is."""
+    lines = [
+        f"next, {purpose[0].lower()}{purpose[1:]}:\n  {line}"
+        for purpose, line in steps[:1]
+    ]
+    return [*lines, f"report: {path}"]
+
+
 def _reason_lines(report: RunReport) -> list[str]:
     """Return why rows failed, the most frequent reasons first, with places."""
     codes = list(_codes(report).items())
@@ -344,22 +355,6 @@ def forecast_line(report: RunReport) -> str:
         f"forecast: {counted(n_requests, 'request')}, {size(n_rows * row_bytes)}, "
         f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
     )
-
-
-def counted(n: int, noun: str, many: str | None = None) -> str:
-    """Return a number with its noun, such as "1 batch" and "2 batches"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {many or noun + 's'}"
-
-
-def size(n_bytes: float) -> str:
-    """Return bytes in the unit that people read best."""
-    for unit in ("bytes", "kB", "MB"):
-        if n_bytes < 1000:  # noqa: PLR2004 - SI units
-            return (
-                f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
-            )
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} GB"
 
 
 def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.render import counted, size
-from pipeline.logs import printable
+from pipeline.plain_text import counted, printable, size
 from pipeline.records import State
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.render import counted
+from pipeline.plain_text import counted
 from pipeline.records import VerifyState
 
 if TYPE_CHECKING:

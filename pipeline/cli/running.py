@@ -14,13 +14,16 @@ import click
 
 from pipeline import (
     Continuation,
+    Ending,
     ImportRequest,
     remembered_job,
     resumable_runs,
     run_import,
     write_json,
+    write_run_report,
 )
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
+from pipeline.cli.next_steps import after_run
 from pipeline.cli.options import (
     connector_of,
     found_job,
@@ -29,6 +32,7 @@ from pipeline.cli.options import (
     talk_of,
 )
 from pipeline.cli.render import (
+    closing_lines,
     mapping_lines,
     nothing_summary,
     resume_line,
@@ -228,9 +232,15 @@ def _finish(
         report.n_wrong,
         error_on_empty=flags.get("error_on_empty", False),
     )
+    steps = after_run(report, flags)
+    ending = Ending(code, seconds, time.time(), steps, flags["show_values"])
+    path = write_run_report(report, ending)
     summary = run_summary(report, code, seconds)
+    summary["files"]["report"] = str(path)
     _write_summaries(report, flags, summary)
-    for line in run_lines(report, seconds):
+    # An error brings its own advice, after this.
+    told = steps if report.error is None else ()
+    for line in (*run_lines(report, seconds), *closing_lines(told, path)):
         talk.say(line)
     if report.verification is not None:
         for line in inline_lines(report.verification):

@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from torture.canaries import (
 )
 
 SCENES = [*scenes()]
+ASKED = ("--show-values",)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
@@ -54,6 +56,19 @@ def test_the_canaries_are_really_there(tmp_path: Path) -> None:
     strict.look("rejected", rejected.read_bytes())
 
     assert {hit.partition(" in ")[0] for hit in strict.hits} == {*PERSONAL} - {"phone"}
+
+
+def test_a_report_holds_values_only_on_request(tmp_path: Path) -> None:
+    scene = next(scene for scene in SCENES if scene.name == "import")
+    for folder, flags, is_shown in (("masked", (), False), ("shown", ASKED, True)):
+        (tmp_path / folder).mkdir()
+        asked = replace(scene, command=(*scene.command, *flags))
+        play(Scan(), asked, tmp_path / folder)
+        (report,) = (tmp_path / folder).glob(".crm-pipeline/runs/*/report.html")
+        strict = Scan()
+        strict.look("report", report.read_bytes())
+
+        assert bool(strict.hits) is is_shown
 
 
 @pytest.mark.slow

@@ -249,9 +249,10 @@ def test_a_header_without_rows_is_said_and_deletes_nothing(
     ended = shell.run("import", "header.csv", *flags)
 
     assert ended.code == code
-    *_, told, files, names = ended.err.splitlines()
+    *_, told, files, names, report = ended.err.splitlines()
     assert told == "the source has no rows; nothing was sent"
     assert files.startswith("files in ")
+    assert report.startswith("report: ")
     assert "summary.json" in names
     assert "rows read" not in ended.err
     assert "forecast" not in ended.err

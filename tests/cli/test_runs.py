@@ -162,7 +162,7 @@ def test_old_runs_are_purged_by_the_days_of_the_flag_or_the_job(
     purged = shell.run("runs", "purge", "-c", "job.yaml")
 
     assert purged.code == 0
-    assert purged.out.startswith("1 file of 1 run removed, ")
+    assert purged.out.startswith("2 files of 1 run removed, ")
     assert f"  {run_id}" in purged.out.splitlines()
     assert f"run {run_id} has rows left to send" in purged.err
     left = {path.name for path in folder.iterdir()}

@@ -57,7 +57,8 @@ SECRETS: Final = {
     "other variable": "canary-of-the-environment",
 }
 # These may hold what the source holds; nothing may hold a secret.
-_DATA_FILES: Final = ("rejected.", "unreadable.txt", "out.", "people.", "job")
+_DATA_FILES: Final = ("rejected.", "unreadable.txt", "verify-differences.csv",
+                      "out.", "people.", "job")  # fmt: skip
 ENVIRONMENT: Final = {
     "HTTPS_PROXY": f"http://user:{SECRETS['proxy password']}@127.0.0.1:9",
     "CANARY": SECRETS["other variable"],
@@ -110,7 +111,8 @@ class Scan:
             if not path.is_file():
                 continue
             name = f"{where}: {path.name}"
-            may_hold = path.name.startswith(_DATA_FILES)
+            is_report = path.name.endswith(".html")
+            may_hold = path.name.startswith(_DATA_FILES) and not is_report
             self.look(f"{where}: a file name", path.name.encode())
             self.look(name, path.read_bytes(), may_hold_data=may_hold)
             if path.suffix == ".parquet":
@@ -173,6 +175,14 @@ def echo(code: int) -> Answer:
         return httpx.Response(code, json=body, headers={"X-Echo": TOKEN})
 
     return answer
+
+
+def differing(request: httpx.Request) -> httpx.Response | None:
+    """A service whose profiles hold a name that nobody sent."""
+    if request.method != "GET" or "/by-" not in request.url.path:
+        return None
+    body = json.dumps({"clientId": 7, "firstName": PERSONAL["bad phone"]}).encode()
+    return httpx.Response(200, stream=httpx.ByteStream(body))
 
 
 def scenes() -> Iterator[Scene]:
@@ -243,6 +253,11 @@ def scenes() -> Iterator[Scene]:
         answer=on(LIST_PATH, status(200, f'[{{"email": "{mail}'.encode())),
     )  # fmt: skip
     yield Scene("runs", ("runs",))
+    yield Scene("verify", ("verify", "--settle", "0", "--all", "-v"))
+    yield Scene(
+        "verify, a profile that differs", ("verify", "--settle", "0", "--json"),
+        answer=differing,
+    )  # fmt: skip
 
 
 def lay_out(folder: Path) -> None:
@@ -268,8 +283,9 @@ def play(scan: Scan, scene: Scene, folder: Path) -> Ended:
     options = SandboxOptions(weather=weather, settle_s=0.0)
     service = FaultyService(options, answer=scene.answer)
     try:
-        if scene.command[0] in ("profile", "export"):
-            run(folder, "import", "people.csv", connect=service.connect)
+        if scene.command[0] in ("profile", "export", "verify"):
+            flags = ("--extra-columns", "ignore")
+            run(folder, "import", "people.csv", *flags, connect=service.connect)
         ended = run(
             folder,
             *scene.command,

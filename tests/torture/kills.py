@@ -81,6 +81,7 @@ FILES: Final = {
     "rejected.csv",
     "findings.csv",
     "summary.json",
+    "report.html",
 }
 
 
@@ -338,6 +339,10 @@ def height_of(path: Path) -> int:
         return pl.read_parquet(path).height
     if path.suffix == ".csv":
         return pl.read_csv(path, infer_schema=False).height
+    if path.suffix == ".html":
+        if not path.read_bytes().endswith(b"</html>\n"):
+            raise ValueError("the page is not whole")
+        return 0
     json.loads(path.read_bytes())
     return 0
 

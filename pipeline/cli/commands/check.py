@@ -13,6 +13,7 @@ from pipeline.cli.options import (
     row_options,
     source_options,
     talk_options,
+    values_option,
     work_dir_option,
 )
 from pipeline.cli.running import run
@@ -25,6 +26,7 @@ from pipeline.cli.running import run
 @source_options
 @row_options
 @empty_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

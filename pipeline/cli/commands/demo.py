@@ -12,12 +12,15 @@ import click
 from pipeline import (
     Connector,
     Credentials,
+    Ending,
     ImportRequest,
     RemoteSettings,
     Secret,
     export_profiles,
     run_import,
+    write_export_report,
     write_json,
+    write_run_report,
 )
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
 from pipeline.cli.options import found_job, job_of, talk_of, talk_options
@@ -67,17 +70,19 @@ def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
 
 def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     talk.say("\n1. check: read everything, send nothing")
-    checked, _ = _run(talk, None, work_dir)
+    checked, _, _ = _run(talk, None, work_dir)
     talk.say("\n2. import: send what can be sent")
-    report, code = _run(talk, connector, work_dir)
+    report, code, page = _run(talk, connector, work_dir)
     talk.say("\n3. verify: ask the API for what is there now, and compare")
     seen = report.verification  # the import did it, as its job says
     for line in [] if seen is None else verify_lines(seen):
         talk.say(line)
+    began_s = time.monotonic()
     talk.say("\n4. export: the CRM's profiles into a file")
     exported = asyncio.run(
         export_profiles(connector, Path(work_dir) / "profiles.parquet", overwrite=True)
     )
+    beside = write_export_report(exported, _ending(OK, began_s))
     for line in export_lines(exported):
         talk.say(line)
     done = (
@@ -92,12 +97,18 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
         if done
         else "\nThis is not what the sample should give: please report it."
     )
+    for what, path in (("export", beside), ("import and verify", page)):
+        talk.say(f"report of {what}: {path}")
     return OK if done else INCOMPLETE
+
+
+def _ending(code: int, began_s: float) -> Ending:
+    return Ending(code, time.monotonic() - began_s, time.time())
 
 
 def _run(
     talk: Talk, connector: Connector | None, work_dir: str
-) -> tuple[RunReport, int]:
+) -> tuple[RunReport, int, Path]:
     began_s = time.monotonic()
     job, folder = job_of(found_job(JOB), (), {"work_dir": work_dir})
     request = ImportRequest(
@@ -118,4 +129,5 @@ def _run(
         talk.say(line)
     code = exit_code_of_run(report.counts, report.error, report.n_wrong)
     write_json(report.folder / "summary.json", run_summary(report, code, seconds))
-    return report, code
+    page = write_run_report(report, Ending(code, seconds, time.time()))
+    return report, code, page

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline import export_profiles, write_json
+from pipeline import Ending, export_profiles, write_export_report, write_json
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     connector_of,
@@ -18,8 +19,10 @@ from pipeline.cli.options import (
     remote_options,
     talk_of,
     talk_options,
+    values_option,
 )
 from pipeline.cli.render import (
+    closing_lines,
     export_lines,
     export_summary,
     show_json,
@@ -38,6 +41,7 @@ from pipeline.config import remote_settings
     help="Keep the name, and end with 0, when it is not shown to be complete.",
 )
 @remote_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there.")
 @json_option
 @talk_options
@@ -49,6 +53,7 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     window. A certificate beside the file says what was counted. What is not shown to
     be complete is named NAME.incomplete.EXT, and the command ends with 5.
     """
+    began_s = time.monotonic()
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
@@ -71,9 +76,17 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     talk.say(workspace_line(report.workspace))
     is_fine = report.certificate.is_complete or flags["allow_incomplete"]
     code = OK if is_fine else INCOMPLETE
-    for line in export_lines(report):
+    ending = Ending(
+        code,
+        time.monotonic() - began_s,
+        time.time(),
+        shows_values=flags["show_values"],
+    )
+    path = write_export_report(report, ending)
+    for line in (*export_lines(report), *closing_lines((), path)):
         talk.say(line)
     summary = export_summary(report, code)
+    summary["report"] = str(path)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if talk.as_json:

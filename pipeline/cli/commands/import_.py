@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     row_options,
     source_options,
     talk_options,
+    values_option,
     verify_options,
     work_dir_option,
 )
@@ -37,6 +38,7 @@ from pipeline.cli.running import run
 @limit_options
 @verify_options
 @remote_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     pace_options,
     replan_option,
     talk_options,
+    values_option,
     verify_options,
     work_dir_option,
 )
@@ -29,6 +30,7 @@ from pipeline.cli.running import resume
 @limit_options
 @verify_options
 @address_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

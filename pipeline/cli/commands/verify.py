@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from pipeline import (
+    Ending,
     VerifyRequest,
     list_runs,
     remembered_run_job,
     verify_run,
     write_json,
+    write_verify_report,
 )
 from pipeline.cli.exit_codes import DIFFERENT, OK, exit_code_of
+from pipeline.cli.next_steps import after_verify
 from pipeline.cli.options import (
     address_options,
     connector_of,
@@ -24,9 +28,10 @@ from pipeline.cli.options import (
     json_option,
     talk_of,
     talk_options,
+    values_option,
     work_dir_option,
 )
-from pipeline.cli.render import show_json, workspace_line
+from pipeline.cli.render import closing_lines, show_json, workspace_line
 from pipeline.cli.render_verify import verify_json, verify_lines
 from pipeline.cli.running import signals
 from pipeline.config import remote_settings, work_dir
@@ -55,6 +60,7 @@ SUMMARY_NAME: Final = "verify.json"
     f"[default: as the job says, {VERIFY_SETTLE_S:.0f}]",
 )
 @address_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options
@@ -67,6 +73,7 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     Waits for rows that are not there yet; Ctrl-C ends the wait with what is known. Ends
     with 4 when a row differs, or is absent after its time. Reads only.
     """
+    began_s = time.monotonic()
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
@@ -95,12 +102,17 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     code = DIFFERENT if report.n_wrong else OK
     if report.error is not None:
         code = exit_code_of(report.error)
+    steps = after_verify(report, flags["base_url"])
+    seconds = time.monotonic() - began_s
+    ending = Ending(code, seconds, time.time(), steps, flags["show_values"])
+    path = write_verify_report(report, ending)
     summary = verify_json(report, code)
+    summary["files"]["report"] = str(path)
     paths = [report.folder / SUMMARY_NAME]
     paths += [Path(flags["summary"])] if flags["summary"] else []
-    for path in paths:
-        write_json(path, summary)
-    for line in verify_lines(report):
+    for summary_path in paths:
+        write_json(summary_path, summary)
+    for line in (*verify_lines(report), *closing_lines(steps, path)):
         talk.say(line)
     if talk.as_json:
         show_json(summary)

@@ -1,0 +1,203 @@
+"""Facts for reports, as the commands would gather them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from pipeline.findings import Finding
+from pipeline.journal_tables import Attempt
+from pipeline.outcomes import RowCounts
+from pipeline.records import BatchState, VerifyState
+from pipeline.report_cells import Cells
+from pipeline.report_export import ExportFacts, WindowFact
+from pipeline.report_import import FailedRows, ImportFacts, SourceFile
+from pipeline.report_parts import Ending, Example
+from pipeline.report_reconcile import DifferentCell, FieldFact, ReconcileFacts
+from pipeline.report_sent import Sent
+from pipeline.report_verify import VerifyFacts, WrongCell
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "\" onmouseover='alert(1)' x=\"",
+    "<!--",
+    "]]>",
+    "&lt;b&gt;",
+    "\u202emoc.elpmaxe\u2066",
+    "a\x00b\r\n\u2028c",
+    "`code` and ` one",
+    "\ud800",
+)
+ENDING = Ending(
+    3,
+    12.5,
+    1_795_694_400.0,
+    (
+        (
+            "To read a sample of the accepted rows back",
+            "crm-pipeline verify 20261126-120000-ab12 --work-dir /data/.crm-pipeline",
+        ),
+        (
+            "To send the rows of rejected.csv, once they are repaired",
+            "crm-pipeline import rejected.csv -c customers.yaml",
+        ),
+    ),
+)
+
+
+def attempts(n: int, *, seed: int = 7) -> tuple[Attempt, ...]:
+    """Give n batches, some of them answered with another word, one not at all."""
+    chance = random.Random(seed)  # noqa: S311 - a picture
+    found = []
+    at = 1_795_694_000.0
+    for number in range(n):
+        at += chance.uniform(0.1, 0.4)
+        took = chance.lognormvariate(-2.0, 0.5)
+        state = BatchState.PENDING if chance.random() < 0.05 else BatchState.ACCEPTED
+        is_cut_off = number == n - 1 > 0
+        found.append(
+            Attempt(
+                at,
+                None if is_cut_off else at + took,
+                1000,
+                None if is_cut_off else state,
+            )
+        )
+    return tuple(found)
+
+
+def import_facts(n_attempts: int = 120) -> ImportFacts:
+    """Give a run with everything in it."""
+    fields = {"email": 98_000, "phone": 61_000, "attributes.tier": 240, "tags": 0}
+    return ImportFacts(
+        run_id="20261126-120000-ab12",
+        command="import",
+        counts=RowCounts(
+            read=100_000,
+            empty=12,
+            blocked=640,
+            folded=3_210,
+            accepted=94_800,
+            rejected=338,
+            pending=1_000,
+            unknown=1_000,
+        ),
+        sources=(SourceFile("customers.csv", 100_000, 18_400_000, "3fa5" * 16),),
+        cells=Cells(
+            99_348, fields, {"phone": 5_120}, {"phone": 61}, {"email": 400}, {}
+        ),
+        failures=(
+            FailedRows("EMAIL", "blocked", 400, "rows 4 (line 5), 18 and 398 more"),
+            FailedRows("REFUSED", "rejected", 338, "rows 900, 901 and 336 more"),
+            FailedRows("ID_CONFLICT", "blocked", 240, "rows 7, 9 and 238 more"),
+        ),
+        examples=(
+            Example("4 (line 5)", "blocked", "EMAIL", "email", "ewa@@b.pl", "column e"),
+            Example("900", "rejected", "REFUSED", "", None, "The service refused it."),
+        ),
+        findings=(
+            Finding("tel", "phone", "E_NOTATION", 8, (5,), "column tel: 8 cells"),
+            Finding("id", "customId", "NULL_WORD", 1, (6,), "a `NULL`", is_fatal=True),
+            Finding("x", None, "BOM", 1, (), "a mark", is_accepted=True),
+        ),
+        sent=Sent(
+            "Example (0ddba11e) at https://api.synerise.com",
+            "customers",
+            n_requests=130,
+            n_retried=4,
+            n_bytes=31_000_000,
+            statuses={202: 124, 429: 4, 503: 1},
+            n_odd=1,
+            attempts=attempts(n_attempts),
+        ),
+        error="the service was down for 900 s.",
+        versions={"crm-pipeline": "0.1.0", "polars": "2.1.0"},
+        files={"outcomes.parquet": 120_000, "rejected.csv": 64_000},
+    )  # fmt: skip
+
+
+def clean_facts() -> ImportFacts:
+    """Give a run in which nothing went wrong."""
+    facts = import_facts()
+    return replace(
+        facts,
+        counts=RowCounts(read=5, accepted=5),
+        failures=(),
+        examples=(),
+        findings=(),
+        error=None,
+        sent=Sent("W", "customers", 1, 0, 400, {202: 1}, attempts=attempts(1)),
+        versions=None,
+        files=None,
+    )
+
+
+def verify_facts() -> VerifyFacts:
+    """Give a verification that found something."""
+    counts = {
+        VerifyState.SETTLED: 294,
+        VerifyState.DIFFERS: 3,
+        VerifyState.ABSENT: 1,
+        VerifyState.NOT_YET: 2,
+        VerifyState.UNVERIFIED: 4_700,
+    }
+    return VerifyFacts(
+        "20261126-120000-ab12", 5_000, 300, counts, 24, 0.0312, 41.0, None,
+        {"firstName": 3, "phone": 1},
+        (
+            WrongCell("8", "differs", "firstName", '"Ewa"', '"Ewka"'),
+            WrongCell("12", "absent", "", "", ""),
+        ),
+        6,
+    )  # fmt: skip
+
+
+def export_facts() -> ExportFacts:
+    """Give an export in windows that is not shown to be complete."""
+    return ExportFacts(
+        name="profiles.incomplete.parquet",
+        n_profiles=24_100,
+        n_all=25_000,
+        reasons=("24,100 profiles of 25,000 were seen",),
+        windows=(
+            WindowFact("all profiles, by id", "", 25_000, 10_000, 10_000, True),
+            WindowFact("recognised, by id", "3fa", None, 4_000, 1_000, False),
+        ),
+        n_requests=61,
+        n_bytes=4_100_000,
+        workspace="Example (0ddba11e)",
+        filled={"clientId": 24_100, "email": 20_000},
+        columns=("Profile", "email"),
+        examples=(("1", "ewa@example.com"), ("2", "")),
+    )
+
+
+def reconcile_facts() -> ReconcileFacts:
+    """Give a reconciliation with a baseline, over its limit."""
+    return ReconcileFacts(
+        source="customers.csv",
+        against="the CRM",
+        n_equal=9_400,
+        n_unequal=420,
+        n_only_source=150,
+        n_only_crm=90,
+        n_source_duplicates=20,
+        n_crm_duplicates=4,
+        n_unusable=10,
+        n_repairs=570,
+        differing_share=0.058,
+        fail_over=0.001,
+        fields=(
+            FieldFact("phone", 9_500, 200, 80, 10, 0, 30),
+            FieldFact("email", 9_820),
+        ),
+        has_baseline=True,
+        examples=(
+            DifferentCell(
+                "8", "both changed", "phone", '"+48 1"', '"+48 2"', '"+48 3"'
+            ),
+        ),
+        n_different_cells=570,
+        files=(("Repair file", "repair.csv, 570 rows"),),
+    )
