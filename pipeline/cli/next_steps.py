@@ -35,10 +35,9 @@ def after_run(report: RunReport, flags: dict[str, Any]) -> Steps:
     elif report.counts.planned and report.error is None:
         steps.append(("To send what can be sent", _import()))
     seen = report.verification
-    if seen is not None and seen.counts[VerifyState.NOT_YET]:
-        line = verify_command(report.run_id, work_dir, base_url)
-        steps.append(("To look again later for rows that are not there yet", line))
-    elif report.counts.accepted and (seen is None or seen.refusal is not None):
+    if seen is not None and seen.refusal is None:
+        steps += after_verify(seen, base_url)
+    elif report.counts.accepted:
         line = verify_command(report.run_id, work_dir, base_url)
         steps.append(("To read a sample of the accepted rows back", line))
     rejected = report.files.paths.get("rejected")

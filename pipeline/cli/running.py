@@ -240,11 +240,11 @@ def _finish(
     _write_summaries(report, flags, summary)
     # An error brings its own advice, after this.
     told = steps if report.error is None else ()
-    for line in (*run_lines(report, seconds), *closing_lines(told, path)):
+    seen = report.verification
+    read_back = [] if seen is None else inline_lines(seen)
+    closing = closing_lines(told, path)
+    for line in (*run_lines(report, seconds), *read_back, *closing):
         talk.say(line)
-    if report.verification is not None:
-        for line in inline_lines(report.verification):
-            talk.say(line)
     if talk.as_json:
         show_json(summary)
     if report.error is not None:
