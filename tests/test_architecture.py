@@ -45,6 +45,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "pacing",
                 "rates",
                 "rebatch",
+                "references",
                 "resuming",
                 "retry_after",
                 "sampling",
@@ -70,6 +71,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "journal_writer",
                 "locks",
                 "logs",
+                "objects",
                 "progress",
                 "reader",
                 "retrying",
@@ -102,6 +104,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "sender",
                 "sent_rows",
                 "settling",
+                "spool",
                 "stopping",
                 "tally",
                 "terms",
@@ -128,7 +131,7 @@ EDGE_EXCEPTIONS = {
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
     "reader": frozenset({"sources"}),
-    "sources": frozenset({"sources"}),
+    "sources": frozenset({"objects", "sources"}),
 }
 SHELL_MAY_USE = frozenset({"", "config", "logs", "progress", "errors", "cli"})
 VOCABULARY_FOR_SHELL = frozenset({"records", "contract", "settings"})
