@@ -5,11 +5,12 @@ BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null)
 TOOL   := $(VENV)/.tool-installed
 DEV    := $(VENV)/.dev-installed
+WAREHOUSE := $(VENV)/.warehouse-installed
 
-.PHONY: help demo test test-slow test-all torture lint type fmt cov check bench bench-quick sandbox docs lock clean
+.PHONY: help demo test test-slow test-all test-warehouse torture lint type fmt cov check bench bench-quick sandbox docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 demo: $(TOOL) ## 5,000 messy customers through check, import, read back and export
 	@$(BIN)/crm-pipeline demo
@@ -22,6 +23,9 @@ test-slow: $(DEV) ## the tests that `make test` leaves out
 
 test-all: $(DEV) ## all tests, slow ones too
 	@$(BIN)/python -m pytest -q -n 2
+
+test-warehouse: $(WAREHOUSE) ## sources against a real Postgres and an S3 service
+	@CRM_PIPELINE_TEST_WAREHOUSE=1 $(BIN)/python -m pytest -q tests/warehouse
 
 torture: $(DEV) ## the long proofs, and docs/proof.md; N=20 for a short form of each
 	@$(BIN)/python tests/prove.py $(if $(N),--n $(N),--write)
@@ -92,3 +96,8 @@ $(DEV): $(VENV)/.made
 	@echo "installing crm-pipeline and its test tools into $(VENV) (once)"
 	@$(INSTALL) '.[dev,bench]'
 	@touch $(TOOL) $@
+
+$(WAREHOUSE): $(DEV)
+	@echo "installing drivers, Postgres and an S3 service for the tests (once)"
+	@$(INSTALL) '.[dev,bench,warehouse-test]'
+	@touch $@

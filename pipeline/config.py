@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,16 +21,22 @@ from pydantic import ValidationError
 
 from pipeline.contract import DEFAULT_BASE_URL
 from pipeline.errors import SettingsError, TokenRefusedError
-from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+from pipeline.references import without_references
+from pipeline.settings import (
+    Credentials,
+    Job,
+    RemoteSettings,
+    Secret,
+    is_elsewhere,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
 WORK_DIR: Final = ".crm-pipeline"
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # How pydantic names the branches of our unions, and the end of an agreement's name.
 _BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
-_SECRETS: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
+_FILE_SCHEMES: Final = ("duckdb", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,13 @@ class JobFile:
     Attributes:
         path: None when there is no job file.
         folder: What relative paths in the job are relative to.
+        source: As it is written, with the names of variables instead of their values.
     """
 
     job: Job
     path: Path | None
     folder: Path
+    source: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -104,14 +112,18 @@ def read_job(path: Path) -> JobFile:
     if not isinstance(read, dict):
         raise SettingsError(f"the job file {path} must be a mapping of keys")
     try:
-        job = Job.model_validate(_resolved(read, os.environ))
+        source = read.get("source")
+        source = dict(source) if isinstance(source, dict) else {}
+        job = Job.model_validate(
+            without_references(read, _plain_variable, _secret_variable)
+        )
     except ValidationError as error:
         faults = _without_echoes(error.errors())
         told = "\n".join(_told(fault, read, text) for fault in faults)
         raise SettingsError(f"the job file {path} is wrong:\n{told}") from None
     except SettingsError as error:
         raise SettingsError(f"the job file {path}: {error}") from None
-    return JobFile(job, path, path.parent)
+    return JobFile(job, path, path.parent, source)
 
 
 def no_job() -> JobFile:
@@ -136,26 +148,6 @@ def _parse(path: Path, text: str) -> object:
         raise SettingsError(f"the job file {path} cannot be parsed: {error}") from None
     except RecursionError:
         raise SettingsError(f"the job file {path} is nested too deeply") from None
-
-
-def _resolved(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _resolved(inner, environment) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_resolved(inner, environment) for inner in value]
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: _variable(match[1], environment), value)
-    return value
-
-
-def _variable(name: str, environment: Mapping[str, str]) -> str:
-    if name in _SECRETS:
-        raise SettingsError(
-            f"${{{name}}} is a secret; the tool reads it from the environment itself"
-        )
-    if name not in environment:
-        raise SettingsError(f"the variable {name} that it refers to is not set")
-    return environment[name]
 
 
 def _without_echoes(faults: Sequence[Any]) -> list[Any]:
@@ -231,6 +223,18 @@ def work_dir(flag: str | None, found: JobFile) -> Path:
     return found.folder / WORK_DIR
 
 
+def beside(folder: Path, place: str) -> str:
+    """
+    Return a path or the connection of a job, as seen from the current folder.
+
+    The file of a database is a path as well: `sqlite:///NAME` lies beside the job.
+    """
+    scheme, separator, rest = place.partition(":///")
+    if separator and scheme in _FILE_SCHEMES and not rest.startswith("/"):
+        return f"{scheme}:///{folder / rest}"
+    return place if is_elsewhere(place) else str(folder / place)
+
+
 def lock_dir(environment: Mapping[str, str] | None = None) -> Path | None:
     """
     Return where all runs of this user meet, whatever their work folders.
@@ -298,6 +302,16 @@ def remote_settings(
         )
     credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
     return RemoteSettings(url.rstrip("/"), credentials, ca_bundle, env_proxy)
+
+
+def _plain_variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def _secret_variable(name: str) -> str | None:
+    if f"{name}_FILE" in os.environ:
+        return _secret(name, os.environ).reveal()
+    return os.environ.get(name)
 
 
 def _secret(name: str, env: Mapping[str, str]) -> Secret:

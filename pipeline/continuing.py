@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -29,17 +30,16 @@ from pipeline.resuming import (
     plan_resume,
     unfinished_runs,
 )
-from pipeline.settings import Job
+from pipeline.settings import Job, is_elsewhere
 from pipeline.writer import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
     from pipeline.resuming import ResumePlan
-    from pipeline.settings import Mapping
+    from pipeline.settings import Mapping, SourceSettings
 
 JOB_NAME: Final = "job.json"
 # Rows that may go, and how; they shape no body.
@@ -80,11 +80,38 @@ def settings_digest(job: Job, mapping: Mapping) -> str:
             for rule in mapping.rules
         ],
         "rows": job.rows.model_dump(mode="json", exclude=_GUARDS),
-        "source": job.source.model_dump(mode="json", exclude={"path"}),
+        "source": _source_shape(job.source),
         "workspace": job.workspace.model_dump(mode="json", exclude={"guid", "auth"}),
         "max_bytes": job.delivery.max_bytes,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+
+def _source_shape(source: SourceSettings) -> dict[str, Any]:
+    """Return how a source is read: not where it lies, nor what opens it."""
+    shape = source.model_dump(mode="json", include={"format", "encoding", "delimiter"})
+    query = query_digest(source)
+    return shape if query is None else {"query": query}
+
+
+def dataset_of(job: Job) -> str:
+    """Return the name under which the runs of a job belong together."""
+    if job.name is not None:
+        return job.name
+    query = query_digest(job.source)
+    if query is not None:
+        return f"query {query[:16]}"
+    return ", ".join(
+        path if is_elsewhere(path) else str(Path(path).absolute())
+        for path in job.source.paths
+    )
+
+
+def query_digest(source: SourceSettings) -> str | None:
+    """Return the digest of the query that a source is, or is the spool of."""
+    if source.query is None:
+        return source.spool_of
+    return hashlib.sha256(source.query.encode()).hexdigest()
 
 
 # -- the job of a run --------------------------------------------------------------
@@ -92,13 +119,20 @@ def settings_digest(job: Job, mapping: Mapping) -> str:
 
 def remember_job(folder: Path, job: Job, files: tuple[Path, ...]) -> None:
     """
-    Leave the job in the folder of its run, with the files it found.
+    Leave the job in the folder of its run, with the files and the dataset it found.
 
-    Effects: `job.json`, readable by its owner only; it holds no credentials.
+    Effects: `job.json`, readable by its owner only; it holds no credentials, and of a
+    query its digest alone.
     """
-    source = job.source.model_copy(update={"path": tuple(map(str, files))})
     told: dict[str, Any] = job.model_dump(mode="json", exclude_unset=True)
-    told["source"] = source.model_dump(mode="json", exclude_unset=True)
+    hidden = {"query", "connection"}
+    told["source"] = job.source.model_dump(
+        mode="json", exclude_unset=True, exclude=hidden
+    ) | {"path": [str(file) for file in files]}
+    told["name"] = dataset_of(job)
+    query = query_digest(job.source)
+    if query is not None:
+        told["source"]["spool_of"] = query
     if job.mapping is not None:
         fields = told["mapping"]
         told["mapping"] = {name: fields[name] for name in job.mapping.order}

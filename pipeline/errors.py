@@ -59,11 +59,11 @@ class SourceMissingError(SourceError):
 
 
 class SourceUnusableError(SourceError):
-    """The file cannot be read as a whole; nothing of it was sent."""
+    """The file or the query cannot be read as a whole; nothing of it was sent."""
 
 
 class SourceReadError(SourceError):
-    """The disk or the network drive of the file failed; no further row is sent."""
+    """The disk, the drive or the database broke off; no further row is sent."""
 
 
 class SourceChangedError(SourceError):
@@ -75,7 +75,7 @@ class RemoteError(PipelineError):
 
 
 class UnreachableError(RemoteError):
-    """Nothing answers under the base URL; nothing was sent."""
+    """Nothing answers under the base URL, or at the source; nothing was sent."""
 
 
 class PatienceEndedError(RemoteError):

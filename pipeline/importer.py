@@ -10,7 +10,6 @@ a sample of what was accepted, as the job's `verify` says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
@@ -18,6 +17,7 @@ from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import (
     begin_or_continue,
+    dataset_of,
     remember_job,
     settings_digest,
     versions_at_work,
@@ -41,12 +41,14 @@ from pipeline.outgoing import Outgoing
 from pipeline.rebatch import rebuild
 from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
+from pipeline.spool import spools
 from pipeline.terms import terms_of
 from pipeline.verify_inline import read_back_of
 from pipeline.verify_report import accepted_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pipeline.checker import CheckResult
     from pipeline.client import Client
@@ -143,6 +145,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     with (
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
+        spools(request.work_dir),
     ):
         for folder in (request.work_dir / "runs").glob("*"):
             remove_drafts(folder)
@@ -284,11 +287,10 @@ async def _pass_2(
 
 def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:
     job = line.request.job
-    paths = ", ".join(str(Path(path).absolute()) for path in job.source.paths)
     return Run(
         run_id=line.run_id,
         command=line.request.command,
-        dataset=job.name or paths,
+        dataset=dataset_of(job),
         workspace=workspace.guid,
         settings_digest=settings_digest(job, line.mapping),
         versions=versions_at_work(),

@@ -46,21 +46,28 @@ def _json_text(cell: str) -> str | None:
     """Return JSON text without blanks, its numbers untouched; None if it is none."""
     try:
         read = json.loads(
-            cell, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
+            cell, parse_constant=refuse_constant, object_pairs_hook=unique_keys
         )
         json.dumps(read, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     if read in (None, "") or (isinstance(read, str) and "\0" in read):
         return None
-    return _JSON_BLANK.sub(lambda match: match.group(1) or "", cell)
+    return without_blanks(cell)
 
 
-def _refuse_constant(name: str) -> None:
+def without_blanks(text: str) -> str:
+    """Return JSON text without the blanks between its tokens."""
+    return _JSON_BLANK.sub(lambda match: match.group(1) or "", text)
+
+
+def refuse_constant(name: str) -> None:
+    """Refuse NaN and the infinities, which Python reads as JSON: ValueError."""
     raise ValueError(name)
 
 
-def _unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+def unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Make an object of its members; ValueError where a key stands twice."""
     read = dict(pairs)
     if len(read) != len(pairs):
         raise ValueError("a key stands twice")

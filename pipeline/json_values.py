@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.contract import FORBIDDEN_TEXT, FieldKind
+from pipeline.json_cells import refuse_constant, unique_keys
 from pipeline.typed_values import identifier_text, reading_of
 from pipeline.values import (
     GIVEN,
@@ -160,7 +161,8 @@ def holds_lost_number(cells: pl.Series) -> pl.Series:
     """
     Say of JSON texts whether a number in them would not survive being parsed.
 
-    A whole number of 64 bits does, and one that a double prints as it was written.
+    A whole number of 64 bits does, and one that a double prints as it was written. A
+    text that is no JSON, such as the NaN of a database, does not.
     """
     odd = cells.filter(~cells.str.contains(_SAFE)).unique()
     lost = pl.Series([cell for cell in odd if not _is_kept(cell)], dtype=pl.String)
@@ -169,8 +171,14 @@ def holds_lost_number(cells: pl.Series) -> pl.Series:
 
 def _is_kept(cell: str) -> bool:
     try:
-        json.loads(cell, parse_int=_check_integer, parse_float=_check_double)
-    except ValueError:
+        json.loads(
+            cell,
+            parse_int=_check_integer,
+            parse_float=_check_double,
+            parse_constant=refuse_constant,
+            object_pairs_hook=unique_keys,
+        )
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -23,6 +23,7 @@ from pipeline.mapping import refuse_extra, resolve_mapping
 from pipeline.progress import NO_PROGRESS
 from pipeline.reader import open_source
 from pipeline.spill import MAX_STORE_BYTES, SliceStore
+from pipeline.spool import SPOOL_NAME, spooled
 from pipeline.stopping import StopSignal
 from pipeline.transform import plan_transform, transform
 
@@ -110,8 +111,12 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
     """
     Open the source and settle what is made of its columns; no row is read.
 
+    Effects: what cannot be read in place is copied into the folder of the run first,
+        see `spool`.
+
     Raises:
         SourceError: It is missing, or is not what the job says.
+        TokenRefusedError, UnreachableError: A database or an object store.
         SettingsError: The job does not fit its columns.
         SettingsError, StaleRunError: The run that was named cannot go on.
     """
@@ -121,7 +126,12 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
     if wanted is not None:  # before an hour of reading
         known = run_to_resume(request.work_dir, wanted)
         run_id, pin = known.run_id, known.workspace
-    source = open_source(job.source)
+    origin = spooled(
+        job.source,
+        request.work_dir / "runs" / run_id / SPOOL_NAME,
+        still_wanted=request.stop.check,
+    )
+    source = open_source(origin.source, check_origin=origin.check_unchanged)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)
     refuse_extra(mapping, len(source.columns))

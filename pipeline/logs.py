@@ -34,6 +34,11 @@ OWN_LOGGER: Final = "pipeline"
 
 # In this order: what is longer and more telling comes first.
 _MASKS: Final = (
+    (
+        re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE),
+        r"\1<secret>@",
+    ),
+    (re.compile(r"\b(password|passwd|pwd)=[^\s&'\"]+", re.IGNORECASE), r"\1=<secret>"),
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE), r"\1 <secret>"),
     (re.compile(r"\beyJ[\w-]*(\.[\w-]*)+"), "<token>"),
     (

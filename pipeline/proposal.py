@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import yaml
@@ -16,17 +18,26 @@ from pipeline.errors import SettingsError
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
 from pipeline.settings import ColumnMapping, FieldRule, Job
+from pipeline.spool import spooled
 from pipeline.typed_values import reading_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping as MappingType
 
     import polars as pl
 
-    from pipeline.settings import SourceSettings
+    from pipeline.settings import Mapping, SourceSettings
+
+    DtypesOf = MappingType[str, pl.DataType]
 
 
-def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
+def propose_job(
+    source: SourceSettings,
+    guid: str | None,
+    name: str,
+    *,
+    written: dict[str, object] | None = None,
+) -> str:
     """
     Return the text of a job file for a source, in YAML; it runs as it is.
 
@@ -36,29 +47,23 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
     Args:
         guid: Of the workspace to pin; None leaves the pin open, and says so.
         name: Of the dataset.
+        written: The section `source` as it is to stand there; a connection has values
+            in the settings, and the names of variables here.
+
+    Effects: what cannot be read in place is copied to a temporary folder meanwhile.
 
     Raises:
         SourceError: The source cannot be read.
+        TokenRefusedError, UnreachableError: A database or an object store.
         SettingsError: No column names an identifier, two claim one field, or an option
             does not fit the kind of the source.
     """
-    opened = open_source(source)
+    with TemporaryDirectory() as folder:
+        opened = open_source(spooled(source, Path(folder)).source)
     refuse_idle_options(opened.kind, source.delimiter, source.encoding)
     mapping = resolve_mapping(opened.columns, Job(source=source))
-    entries: dict[str, object] = {}
-    attributes: dict[str, str] = {}
-    for rule in mapping.rules:
-        parent, _, key = rule.name.partition(".")
-        if parent == "attributes":
-            attributes[key] = rule.column
-        elif key:
-            entries.setdefault(parent, {})[key] = rule.column  # type: ignore[index]
-        else:
-            entries[rule.name] = rule.column
-    left_out = _add_attributes(attributes, mapping.extra, opened.dtypes)
-    if attributes:
-        entries["attributes"] = attributes
-    told: dict[str, object] = {"path": source.path, "format": opened.kind}
+    entries, left_out = _entries(mapping, opened.dtypes)
+    told = written or {"path": source.path, "format": opened.kind}
     if opened.csv is not None:
         told |= {"encoding": opened.csv.encoding, "delimiter": opened.csv.delimiter}
     lines = [
@@ -78,10 +83,30 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _entries(
+    mapping: Mapping, dtypes: DtypesOf
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the section `mapping`, and the columns left out with the reason."""
+    entries: dict[str, object] = {}
+    attributes: dict[str, str] = {}
+    for rule in mapping.rules:
+        parent, _, key = rule.name.partition(".")
+        if parent == "attributes":
+            attributes[key] = rule.column
+        elif key:
+            entries.setdefault(parent, {})[key] = rule.column  # type: ignore[index]
+        else:
+            entries[rule.name] = rule.column
+    left_out = _add_attributes(attributes, mapping.extra, dtypes)
+    if attributes:
+        entries["attributes"] = attributes
+    return entries, left_out
+
+
 def _add_attributes(
     attributes: dict[str, str],
     columns: tuple[str, ...],
-    dtypes: Mapping[str, pl.DataType],
+    dtypes: DtypesOf,
 ) -> dict[str, str]:
     """Add columns under their own names; return the others, with the reason."""
     left_out = {}

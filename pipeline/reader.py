@@ -27,6 +27,7 @@ from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import ROW_KEY, Fingerprint, Slice
 from pipeline.sources.csv_dialect import CsvDialect
 from pipeline.sources.csv_file import CsvFile
+from pipeline.sources.folders import files_below
 from pipeline.sources.formats import format_of
 from pipeline.sources.jsonl_file import JsonlFile
 from pipeline.sources.parquet_file import ParquetFile
@@ -34,7 +35,7 @@ from pipeline.sources.streams import ReadLimits
 from pipeline.sources.text import TextFile, canonical_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.settings import SourceFormat, SourceSettings
 
@@ -66,14 +67,23 @@ class Source:
         csv: How the first file is written; None for other kinds.
     """
 
-    def __init__(self, kind: SourceFormat, parts: Sequence[_SourceFile]) -> None:
+    def __init__(
+        self,
+        kind: SourceFormat,
+        parts: Sequence[_SourceFile],
+        check_origin: Callable[[], None],
+    ) -> None:
         """
         Join opened files.
+
+        Args:
+            check_origin: See `open_source`.
 
         Raises:
             SourceUnusableError: Their columns or types differ.
         """
         self._parts = tuple(parts)
+        self._check_origin = check_origin
         self.kind: SourceFormat = kind
         self.files = tuple(part.path for part in parts)
         self.csv: CsvDialect | None = next(
@@ -145,16 +155,22 @@ class Source:
                     f"{path} is not the file that was checked. "
                     "Bring that file back, or run the command anew."
                 )
+        self._check_origin()
 
 
 def open_source(
-    settings: SourceSettings, *, limits: ReadLimits | None = None
+    settings: SourceSettings,
+    *,
+    limits: ReadLimits | None = None,
+    check_origin: Callable[[], None] = lambda: None,
 ) -> Source:
     """
     Find the files of a source and read their headers.
 
     Args:
         limits: For tests and tight machines.
+        check_origin: Part of `Source.check_unchanged`: where the files are copies, it
+            raises SourceChangedError when what they were made of is another.
 
     Raises:
         SettingsError: No path, a path twice, an unknown encoding, a useless delimiter.
@@ -184,7 +200,7 @@ def open_source(
             parts.append(JsonlFile(text))
         else:
             parts.append(ParquetFile(path, limits))
-    return Source(kind, parts)
+    return Source(kind, parts, check_origin)
 
 
 def _find_files(names: Sequence[str]) -> list[Path]:
@@ -202,11 +218,7 @@ def _find_files(names: Sequence[str]) -> list[Path]:
 def _matches(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        found = sorted(
-            child
-            for child in path.iterdir()
-            if not child.name.startswith(".") and not child.is_dir()
-        )
+        found = files_below(path)
         if not found:
             raise SourceMissingError(f"The folder {path} holds no file. Fill it first.")
         return found

@@ -5,7 +5,9 @@ Of a run folder stay `outcomes.parquet`, `summary.json`, `verify.json` and `job.
 which hold row numbers, states, counts and settings; whatever else is in it goes, also
 files that this version does not know, and what a run or a verification that was cut
 off had spilled. The run stays in the journal. Its batches go too when nothing can be
-resumed, so that the journal does not grow for ever.
+resumed, so that the journal does not grow for ever. A copy of the source (the spool)
+stays while the run can be resumed, and goes at once when everything was sent and
+verified.
 """
 
 from __future__ import annotations
@@ -19,20 +21,23 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import CannotWriteError, LockedError
 from pipeline.journal import JOURNAL_NAME, Journal
+from pipeline.journal_tables import RunState
 from pipeline.locks import lock_folder, lock_verification
 from pipeline.resuming import unfinished_runs
 from pipeline.settings import KEEP_RUNS_DAYS
 from pipeline.spill import fresh_scratch
+from pipeline.spool import SPOOL_NAME
 from pipeline.verifier import FOLDER_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pipeline.journal_tables import Run
 
+VERIFIED_NAME: Final = "verify.json"
 KEPT_FILES: Final = frozenset(
-    {"job.json", "outcomes.parquet", "summary.json", "verify.json"}
+    {"job.json", "outcomes.parquet", "summary.json", VERIFIED_NAME}
 )
 DAY_S: Final = 86_400
 
@@ -83,15 +88,15 @@ def purge_runs(
     ):
         _clear_verification(work_dir / FOLDER_NAME)
         runs = journal.runs()
-        latest = {run.run_id: _last_seen(run) for run in runs}
-        before = now() - keep_days * DAY_S
-        folders = [
-            folder
-            for folder in _run_folders(work_dir / "runs")
-            if latest.get(folder.name, folder.lstat().st_mtime) < before
-        ]
-        emptied, sizes = _empty(folders)
         open_ids = {run.run_id for run in unfinished_runs(runs)}
+        before = now() - keep_days * DAY_S
+        latest = {run.run_id: _last_seen(run) for run in runs}
+        folders = {
+            folder: latest.get(folder.name, folder.lstat().st_mtime) < before
+            for folder in _run_folders(work_dir / "runs")
+        }
+        done = {run.run_id for run in runs if run.state is RunState.DONE}
+        emptied, sizes = _empty(folders, open_ids=open_ids, done=done)
         old = [run.run_id for run in runs if _last_seen(run) < before]
         journal.forget(old, keep_batches=sorted(open_ids))
     return Purged(
@@ -120,13 +125,36 @@ def _run_folders(runs: Path) -> Iterator[Path]:
         )
 
 
-def _empty(folders: Sequence[Path]) -> tuple[list[str], list[int]]:
-    """Return the names of folders that held something, and the sizes of its files."""
+def _empty(
+    folders: Mapping[Path, bool], *, open_ids: set[str], done: set[str]
+) -> tuple[list[str], list[int]]:
+    """
+    Remove what nothing needs any more.
+
+    Args:
+        folders: Folder of a run → whether it is old.
+        open_ids: Of runs that can be resumed.
+        done: Of runs that sent everything.
+
+    Returns:
+        The names of folders that held something, and the sizes of its files.
+    """
     names: list[str] = []
     sizes: list[int] = []
-    for folder in folders:
+    for folder, is_old in folders.items():
+        keeps_spool = folder.name in open_ids
+        is_proven = folder.name in done and (folder / VERIFIED_NAME).exists()
         try:
-            found = [path for path in folder.iterdir() if path.name not in KEPT_FILES]
+            found = [
+                path
+                for path in folder.iterdir()
+                if (is_old and path.name not in {*KEPT_FILES, SPOOL_NAME})
+                or (
+                    path.name == SPOOL_NAME
+                    and not keeps_spool
+                    and (is_old or is_proven)
+                )
+            ]
             for path in found:
                 sizes += _remove(path)
         except OSError as error:

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SecretStr,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -42,6 +43,7 @@ KEEP_RUNS_DAYS: Final = 30
 VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
 VERIFY_SETTLE_S: Final = 600.0
 DEFAULT_MAX_WAIT_S: Final = 900.0
+STANDARD_INPUT: Final = "-"
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -51,21 +53,51 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def is_elsewhere(path: str) -> bool:
+    """Return whether a path of a source names no file of this machine."""
+    return path == STANDARD_INPUT or "://" in path
+
+
 class SourceSettings(_Section):
     """
     Where rows come from.
 
     Attributes:
         path: A file, a folder, a glob, or several of them; one source all the same.
+            `-` is standard input; `s3://`, `gs://` and `az://` name objects.
+        query: SQL that gives the rows, instead of a path.
+        connection: Where the query runs, as a URL. Its password stands in the
+            environment or in a file, and is named as `${NAME}`.
+        spool_of: Written by the tool: the digest of the query whose rows `path` holds.
         format: Taken from the content when not given.
         encoding: Of CSV and JSONL; UTF-8 when not given, anything else is declared.
         delimiter: Of CSV; found by consistency when not given, refused when unsure.
     """
 
     path: str | tuple[str, ...] | None = None
+    query: Annotated[str, Field(min_length=1)] | None = None
+    connection: SecretStr | None = None
+    spool_of: str | None = None
     format: SourceFormat | None = None
     encoding: str | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _path_or_query(self) -> SourceSettings:
+        if self.query is None and self.connection is None:
+            return self
+        if self.query is None:
+            raise PydanticCustomError("query", "`connection` needs a `query`")
+        if self.connection is None:
+            raise PydanticCustomError("query", "`query` needs a `connection`")
+        if self.path is not None:
+            raise PydanticCustomError("query", "`path` and `query` exclude each other")
+        told = {"format": self.format, "encoding": self.encoding}
+        idle = [name for name, value in told.items() if value is not None]
+        if idle or self.delimiter is not None:
+            what = {"name": (*idle, "delimiter")[0]}
+            raise PydanticCustomError("query", "`{name}` is for files, not rows", what)
+        return self
 
     @property
     def paths(self) -> tuple[str, ...]:

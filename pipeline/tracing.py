@@ -5,6 +5,8 @@ not say of themselves whose they are.
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +16,7 @@ from pipeline.identifiers import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
 from pipeline.records import ROW_KEY, RowRef
+from pipeline.spool import spooled
 from pipeline.transform import plan_transform, transform
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def rows_of(job: Job, wanted: Mapping[str, Collection[str]]) -> list[RowRef]:
     Raises:
         SettingsError, SourceError: The source cannot be read under this job.
 
-    Cost: one reading and normalising of the source, as the next one.
+    Cost: one reading and normalising of the source, as the next one; a query is run
+        anew for it.
     """
     found: list[RowRef] = []
     for rows in _identified(job):
@@ -69,17 +73,18 @@ def shared_phones(job: Job) -> frozenset[str]:
 
 def _identified(job: Job) -> Iterator[pl.DataFrame]:
     """Give the clean rows of a source: their key and all identifiers."""
-    source = open_source(job.source)
-    mapping = resolve_mapping(source.columns, job)
-    plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
-    for piece in source.slices():
-        clean = transform(piece, plan).clean
-        yield clean.select(
-            *ROW_KEY,
-            *(
-                pl.col(name)
-                if name in clean.columns
-                else pl.lit(None, pl.String).alias(name)
-                for name in IDENTIFIERS
-            ),
-        )
+    with TemporaryDirectory() as folder:
+        source = open_source(spooled(job.source, Path(folder)).source)
+        mapping = resolve_mapping(source.columns, job)
+        plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks())
+        for piece in source.slices():
+            clean = transform(piece, plan).clean
+            yield clean.select(
+                *ROW_KEY,
+                *(
+                    pl.col(name)
+                    if name in clean.columns
+                    else pl.lit(None, pl.String).alias(name)
+                    for name in IDENTIFIERS
+                ),
+            )

@@ -48,6 +48,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "pacing",
                 "rates",
                 "rebatch",
+                "references",
                 "report",
                 "report_blocks",
                 "report_cells",
@@ -87,6 +88,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "journal_writer",
                 "locks",
                 "logs",
+                "objects",
                 "progress",
                 "reader",
                 "retrying",
@@ -122,6 +124,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "sender",
                 "sent_rows",
                 "settling",
+                "spool",
                 "stopping",
                 "tally",
                 "terms",
@@ -150,7 +153,7 @@ EDGE_EXCEPTIONS = {
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
     "reader": frozenset({"sources"}),
-    "sources": frozenset({"sources"}),
+    "sources": frozenset({"objects", "sources"}),
 }
 SHELL_MAY_USE = frozenset({"", "config", "logs", "progress", "errors", "cli"})
 VOCABULARY_FOR_SHELL = frozenset({"records", "contract", "plain_text", "settings"})

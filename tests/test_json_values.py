@@ -300,4 +300,6 @@ def test_helpers_work_on_plain_series_too() -> None:
 
     assert holds_lost_number(cells).to_list() == [False, True, False, False]
     assert holds_lost_number(beyond).to_list() == [True, False]
+    odd = pl.Series(["NaN", "-Infinity", '{"a":1,"a":2}', "1.50", "[" * 100_000])
+    assert holds_lost_number(odd).to_list() == [True, True, True, False, True]
     assert joined_lists(lists, "|").to_list() == ["a|b", None, None, None, None]

@@ -46,6 +46,23 @@ def test_personal_data_and_secrets_are_masked(canary: str, frame: str) -> None:
     assert canary not in redact(frame.format(canary))
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "to postgresql://u:ge@heim@h:5432/d now",
+            "to postgresql://<secret>@h:5432/d now",
+        ),
+        (
+            "mysql://h/d?user=u&password=geheim&a=1",
+            "mysql://h/d?user=u&password=<secret>&a=1",
+        ),
+    ],
+)
+def test_a_connection_is_shown_without_what_opens_it(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
 @pytest.mark.parametrize("text", ["Bearer abc.def", "authorization: Basic dXNlcg=="])
 def test_credentials_are_masked_after_their_scheme(text: str) -> None:
     assert redact(text).endswith("<secret>")

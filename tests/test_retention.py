@@ -177,3 +177,21 @@ def test_what_cannot_be_removed_is_named(work_dir: Path) -> None:
 
     assert "cut" in purged.run_ids
     assert left(work_dir / "runs" / "cut") == {"outcomes.parquet", "summary.json"}
+
+
+def test_a_spool_stays_as_long_as_somebody_may_need_it(work_dir: Path) -> None:
+    runs = work_dir / "runs"
+    for name in ("done", "cut", "resumed", "new"):
+        (runs / name / "spool").mkdir()
+        (runs / name / "spool" / "query.parquet").write_bytes(b"canary")
+
+    purge_runs(work_dir, now=lambda: TODAY)
+    assert not (runs / "done" / "spool").exists(), "old, and nothing is left to send"
+    assert (runs / "cut" / "spool").exists(), "it can be resumed"
+    assert (runs / "new" / "spool").exists(), "it is not verified"
+
+    (runs / "new" / "verify.json").write_bytes(b"{}")
+    purged = purge_runs(work_dir, now=lambda: TODAY)
+    assert purged.run_ids == ("new",)
+    assert not (runs / "new" / "spool").exists()
+    assert (runs / "new" / "rejected.csv").exists()

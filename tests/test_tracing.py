@@ -44,5 +44,16 @@ def test_rows_are_found_in_every_file_and_without_the_column(tmp_path: Path) -> 
     assert shared_phones(both) == frozenset()
 
 
+def test_rows_are_found_in_a_query(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").touch()
+    source = {
+        "query": "select 'c0' as customId union all select 'c1'",
+        "connection": f"sqlite:///{tmp_path}/a.sqlite",
+    }
+
+    found = rows_of(Job.model_validate({"source": source}), {"customId": ["c1"]})
+    assert found == [RowRef(0, 2)]
+
+
 def test_a_phone_is_shared_when_another_row_has_more(tmp_path: Path) -> None:
     assert shared_phones(job(tmp_path)) == {"+48600100200"}

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline import Connector, RemoteSettings
 from pipeline.cli.talking import keep_stderr_for_us, say
-from pipeline.config import JobFile, no_job, read_job, work_dir
+from pipeline.config import JobFile, beside, no_job, read_job, work_dir
 from pipeline.errors import SettingsError
 from pipeline.logs import set_up_logging
 from pipeline.progress import NO_PROGRESS, Bars
@@ -241,15 +241,19 @@ def job_of(
     told = found.job.model_dump(exclude_unset=True)
     mapping = found.job.mapping
     told.pop("mapping", None)
-    paths = sources or tuple(
-        str(found.folder / path) for path in found.job.source.paths
-    )
-    if not paths:
+    if sources:
+        told.pop("source", None)
+        told["source"] = found.job.source.model_dump(
+            exclude_unset=True, exclude={"query", "connection"}
+        )
+    else:
+        sources = _own_sources(told["source"], found) if "source" in told else ()
+    if not sources and found.job.source.query is None:
         raise SettingsError("name a source: a file, a folder or a glob")
     _put(
         told,
         "source",
-        path=paths,
+        path=sources or None,
         format=flags.get("format_"),
         encoding=flags.get("encoding"),
         delimiter=flags.get("delimiter"),
@@ -272,6 +276,15 @@ def job_of(
     _put_verify(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
     return _job(told, mapping), work_dir(flags.get("work_dir"), found)
+
+
+def _own_sources(told: dict[str, Any], found: JobFile) -> tuple[str, ...]:
+    """Return the paths that a job names, as seen from here; so is its connection."""
+    told.pop("path", None)
+    if found.job.source.connection is not None:
+        connection = found.job.source.connection.get_secret_value()
+        told["connection"] = beside(found.folder, connection)
+    return tuple(beside(found.folder, path) for path in found.job.source.paths)
 
 
 def _budgets_of(job: Job, flags: dict[str, Any]) -> dict[str, int] | None:

@@ -277,4 +277,6 @@ def _with_advice(
 
 def _is_nothing(job: Job) -> bool:
     paths = [Path(path) for path in job.source.paths]
-    return all(path.is_file() and path.stat().st_size == 0 for path in paths)
+    return bool(paths) and all(
+        path.is_file() and path.stat().st_size == 0 for path in paths
+    )

@@ -1,4 +1,9 @@
-"""A Parquet file as slices, a part of a row group at a time; types stay as they are."""
+"""
+A Parquet file as slices, a part of a row group at a time; types stay as they are.
+
+A column of the type `JSON_CELL` is one that this tool wrote, as the spool of a query
+or handed back: its cells are read as those of JSONL.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.errors import SourceChangedError, SourceUnusableError
-from pipeline.json_values import JSON_CELL
 from pipeline.records import ROW_NO, SOURCE_NO, Slice
 from pipeline.sources.csv_dialect import check_columns
+from pipeline.sources.folders import partitions_of
 from pipeline.sources.parquet_footer import read_footer
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ class ParquetFile:
     One Parquet file whose footer has been read.
 
     Attributes:
+        columns: Of the file, then those of the partition that it lies in.
         dtypes: As polars understands the file's types; nested ones stay nested.
         fingerprint: None: the bytes are read by polars, not by us.
     """
@@ -45,7 +51,12 @@ class ParquetFile:
         self._limits = limits
         self._footer = read_footer(path)
         _refuse_bomb(self._footer, path, limits)
-        self.columns = self._footer.columns
+        self._partition = {
+            name: value
+            for name, value in partitions_of(path).items()
+            if name not in self._footer.columns
+        }
+        self.columns = (*self._footer.columns, *self._partition)
         check_columns(self.columns, str(path))
         self.dtypes = self._dtypes()
         self._state = _state(path)
@@ -97,22 +108,19 @@ class ParquetFile:
             raise self._damaged(f"rows from {first + 1} on cannot be decoded") from None
         if part.height != n_rows:
             raise self._damaged(f"rows are missing from row {first + 1} on")
-        return part
+        return part.with_columns(
+            pl.lit(value, pl.String).alias(name)
+            for name, value in self._partition.items()
+        )
 
     def _dtypes(self) -> dict[str, pl.DataType]:
         try:
             schema = pl.scan_parquet(self.path, glob=False).collect_schema()
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             raise self._damaged("its schema cannot be understood") from None
-        if tuple(schema) != self.columns:
+        if tuple(schema) != self._footer.columns:
             raise self._damaged("its schema can be read in two ways")
-        reserved = [name for name, dtype in schema.items() if dtype == JSON_CELL]
-        if reserved:
-            raise SourceUnusableError(
-                f"{self.path}: the column {reserved[0]!r} has a type that is reserved "
-                "for this tool. Rename one of its fields."
-            )
-        return dict(schema)
+        return dict(schema) | dict.fromkeys(self._partition, pl.String())
 
     def _damaged(self, what: str) -> SourceUnusableError:
         return SourceUnusableError(

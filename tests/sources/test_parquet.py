@@ -154,9 +154,11 @@ def test_a_file_replaced_between_passes_is_refused(tmp_path: Path) -> None:
         list(source.slices())
 
 
-def test_the_type_of_json_cells_is_not_taken_from_a_file(tmp_path: Path) -> None:
+def test_cells_that_this_tool_wrote_are_read_as_cells(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    pl.DataFrame({"x": pl.Series([None], dtype=JSON_CELL)}).write_parquet(path)
+    cells = [{"text in JSON": "x", "other JSON": None}, None]
+    pl.DataFrame({"x": pl.Series(cells, dtype=JSON_CELL)}).write_parquet(path)
+    source = open_source(SourceSettings(path=str(path)))
 
-    with pytest.raises(SourceUnusableError, match="'x' has a type that is reserved"):
-        open_source(SourceSettings(path=str(path)))
+    assert source.dtypes == {"x": JSON_CELL}
+    assert [piece.frame["x"].to_list() for piece in source.slices()] == [cells]

@@ -94,7 +94,8 @@ def purge(context: click.Context, /, keep_days: int | None, **flags: Any) -> int
 
     Of a run stay its line in the list, outcomes.parquet, summary.json and job.json,
     which hold numbers and settings. What can still be resumed is named; it stays
-    resumable as long as its source is where it was.
+    resumable as long as its source is where it was. A copy of the source (the spool)
+    stays as long, and goes at any age once everything was sent and verified.
     """
     flags = _joined(context, flags)
     found, folder = _place(flags)

@@ -1,0 +1,76 @@
+"""
+Rows of a query: which driver reads a connection, loaded when it is asked for.
+
+    postgresql://…  ADBC
+    duckdb:///FILE  DuckDB, read only
+    sqlite:///FILE  the standard library, read only
+    anything else   SQLAlchemy
+
+Each driver is one module with a function `open_rows`; the rows of all of them have the
+same types, see `Rows`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from pipeline.sources.rows import Rows
+
+# Scheme → module, and the extra that installs what it imports.
+_DRIVERS: Final = {
+    "postgresql": ("query_postgres", "postgres"),
+    "postgres": ("query_postgres", "postgres"),
+    "duckdb": ("query_duckdb", "duckdb"),
+    "sqlite": ("query_sqlite", ""),
+}
+_GENERAL: Final = ("query_sqlalchemy", "sql")
+
+
+def open_rows(
+    query: str, connection: str, folder: Path
+) -> AbstractContextManager[Rows]:
+    """
+    Run a query in a transaction that only reads, and give its rows.
+
+    Args:
+        connection: A URL with everything that opens it.
+        folder: An empty one, for drivers that have to see all rows first.
+
+    Raises:
+        SettingsError: The URL, the query or a type of a column does not fit, or the
+            driver is not installed.
+        TokenRefusedError, UnreachableError: The database refuses, or does not answer.
+        SourceError: The query fails.
+    """
+    scheme, separator, _ = connection.partition("://")
+    if not separator:
+        raise SettingsError(
+            "source.connection is no URL: write postgresql://, duckdb:///, sqlite:/// "
+            "or another address that SQLAlchemy knows"
+        )
+    name, extra = _DRIVERS.get(scheme, _GENERAL)
+    try:
+        driver = import_module(f"pipeline.sources.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pipeline"):
+            raise
+        raise missing_extra(f"a query on {scheme}://", extra) from None
+    rows: AbstractContextManager[Rows] = driver.open_rows(
+        query.strip().rstrip(";"), connection, folder
+    )
+    return rows
+
+
+def missing_extra(what: str, extra: str) -> SettingsError:
+    """Return what to say when an optional dependency is not there."""
+    return SettingsError(
+        f"{what} needs a package that is not installed: run "
+        f"`pip install 'crm-pipeline[{extra}]'`"
+    )
