@@ -31,6 +31,8 @@ from pipeline.contract import (
     ROW_CODES,
     TOOL_COLUMNS,
 )
+from pipeline.health import Ended, Health
+from pipeline.metrics import FAMILIES, PREFIX
 from pipeline.records import State
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import PRESETS, Weather
@@ -143,6 +145,21 @@ CERTIFICATE_KEYS: Final = {
     "`is_descending`, and `matching`, `rows`, `new`, `saturated`, `drifts` of it.",
 }
 
+ALERT_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "id": "The same for the same change.",
+    "event": "`failing`, `changed` (fails in another way) or `recovered`.",
+    "dataset": "Name of the job, or its paths.",
+    "activity": "`import` (a resumption, too), `verify` or `export`.",
+    "exit_code": "What runs end with now.",
+    "exit_code_before": "What was told before.",
+    "since": "When a run first ended so.",
+    "last_ok": "When a run last ended with 0; null if none did.",
+    "run_id": "The run that ended last; null when it sent nothing.",
+    "rows": "State → rows of that run.",
+    "text": "The same for people.",
+}
+
 _FROM_THE_SYSTEM: Final = (
     "Format the column as text in the spreadsheet, fill it from the system that made "
     "it, and export again."
@@ -175,6 +192,7 @@ VARIABLES: Final = {
     "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
     "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
     "job has no `workspace.guid`.",
+    "CRM_PIPELINE_TELL": "`no`: neither alerts nor metrics, as for a try by hand.",
 }
 
 
@@ -197,6 +215,9 @@ CONTENTS: Final = {
     "summary.json": "summaryjson",
     "verify.json": "verifyjson",
     "The certificate of an export": "the-certificate-of-an-export",
+    "health.json": "healthjson",
+    "Alerts": "alerts",
+    "Metrics": "metrics",
     "Environment": "environment",
     "Sandbox": "sandbox",
 }
@@ -208,6 +229,27 @@ OF_THE_VERIFICATION: Final = (
     "Of `verify`: in the run folder, at `--summary FILE`, and on stdout with `--json`."
 )
 OF_THE_CERTIFICATE: Final = "Beside the file: `NAME.EXT.certificate.json`."
+OF_THE_HEALTH: Final = (
+    "In the work folder: how runs of each dataset ended, and what of it was told. One "
+    "record for each dataset and activity, made from the ends of runs. An end with 80 "
+    "is not counted, for another run is at work; one with 130 or 143 leaves the health "
+    "as it was. It holds no value of a row. Removed, it begins anew."
+)
+OF_THE_ALERTS: Final = (
+    "One document a change of health is posted to `notify.url`: when runs begin to "
+    "fail, fail in another way, or end with 0 again. A run that ends like the one "
+    "before is no news. Three tries, 5 s each; redirects are not followed. What was "
+    "not taken is a warning and never changes the exit code; the next run tells it if "
+    "it is still so. Where an answer was lost, the same alert may come twice, with the same "
+    "`id`. `form: slack` posts `text` alone. A process that is killed, or whose job "
+    "file cannot be read, tells nothing: watch the metrics, too."
+)
+OF_THE_METRICS: Final = (
+    "The job key `metrics` names a file that is replaced as a whole when a run ends, "
+    "readable by everybody, in the text format of Prometheus; all are gauges. Its "
+    "name has to end in `.prom` for the node exporter. Labels are `dataset` and "
+    "`activity` (`import`, `verify`, `export`), of rows `state`, too."
+)
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "
     "`${NAME}` stands for any other variable."
@@ -240,6 +282,7 @@ def reference() -> str:
         "## The certificate of an export",
         OF_THE_CERTIFICATE,
         _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),
+        *_operations(),
         "## Environment",
         OF_THE_ENVIRONMENT,
         _table(("variable", "meaning"), _coded(VARIABLES)),
@@ -310,6 +353,7 @@ def _job() -> Iterator[str]:
         "workspace": parts["WorkspaceSettings"],
         "rows": parts["RowSettings"],
         "delivery": parts["DeliverySettings"],
+        "notify": parts["NotifySettings"],
     }
     for name, part in sections.items():
         yield f"### {name or 'top level'}"
@@ -448,6 +492,25 @@ def _numbers() -> Iterator[str]:
     yield _table(
         ("code", "meaning"),
         [(str(code), " ".join(told[code])) for code in sorted(told)],
+    )
+
+
+def _operations() -> Iterator[str]:
+    yield "## health.json"
+    yield OF_THE_HEALTH
+    told = described(inspect.getdoc(Health) or "")
+    last = described(inspect.getdoc(Ended) or "")
+    told |= {f"last.{name}": meaning for name, meaning in last.items()}
+    told = {key: told[key].replace("None", "null") for key in told}
+    yield _table(("key", "meaning"), _coded(told))
+    yield "## Alerts"
+    yield OF_THE_ALERTS
+    yield _table(("key", "meaning"), _coded(ALERT_KEYS))
+    yield "## Metrics"
+    yield OF_THE_METRICS
+    yield _table(
+        ("name", "meaning"),
+        _coded({f"{PREFIX}{name}": meaning for name, meaning in FAMILIES.items()}),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace, workspace_of
     from pipeline.continuing import (
         Continuation,
+        dataset_of,
         remembered_job,
         remembered_run_job,
         resumable_runs,
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
+    from pipeline.health import Ended, Health
     from pipeline.history import RunDetails, run_details
     from pipeline.importer import RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
     from pipeline.line import ImportRequest
+    from pipeline.notify import Postbox
     from pipeline.outcomes import RowCounts
     from pipeline.profiles import (
         Identifier,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from pipeline.proposal import propose_job
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
+    from pipeline.run_end import Channels, known_health, tell_end
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
     from pipeline.stopping import StopSignal
     from pipeline.tracing import rows_of, shared_phones
@@ -47,15 +51,19 @@ if TYPE_CHECKING:
     from pipeline.writer import write_json
 
 _HOMES = {
+    "Channels": "run_end",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "settings",
+    "Ended": "health",
     "ExportReport": "export.exporter",
     "Finding": "findings",
+    "Health": "health",
     "Identifier": "profiles",
     "ImportRequest": "line",
     "Job": "settings",
     "PipelineError": "errors",
+    "Postbox": "notify",
     "ProfileReply": "profiles",
     "Purged": "retention",
     "RemoteSettings": "settings",
@@ -70,9 +78,11 @@ _HOMES = {
     "VerifyRequest": "verifier",
     "Workspace": "connection",
     "create_profile": "profiles",
+    "dataset_of": "continuing",
     "delete_profile": "profiles",
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
+    "known_health": "run_end",
     "list_runs": "journal",
     "propose_job": "proposal",
     "purge_runs": "retention",
@@ -83,6 +93,7 @@ _HOMES = {
     "run_details": "history",
     "run_import": "importer",
     "shared_phones": "tracing",
+    "tell_end": "run_end",
     "update_profile": "profiles",
     "verify_run": "verifier",
     "workspace_of": "connection",
@@ -90,15 +101,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Channels",
     "Connector",
     "Continuation",
     "Credentials",
+    "Ended",
     "ExportReport",
     "Finding",
+    "Health",
     "Identifier",
     "ImportRequest",
     "Job",
     "PipelineError",
+    "Postbox",
     "ProfileReply",
     "Purged",
     "RemoteSettings",
@@ -113,9 +128,11 @@ __all__ = [
     "VerifyRequest",
     "Workspace",
     "create_profile",
+    "dataset_of",
     "delete_profile",
     "export_profiles",
     "get_profile",
+    "known_health",
     "list_runs",
     "propose_job",
     "purge_runs",
@@ -126,6 +143,7 @@ __all__ = [
     "run_details",
     "run_import",
     "shared_phones",
+    "tell_end",
     "update_profile",
     "verify_run",
     "workspace_of",

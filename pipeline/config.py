@@ -19,15 +19,20 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import ValidationError
 
+from pipeline.addresses import check_webhook
 from pipeline.contract import DEFAULT_BASE_URL
 from pipeline.errors import SettingsError, TokenRefusedError
-from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+from pipeline.settings import VARIABLE, Credentials, Job, RemoteSettings, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
+    from pipeline.settings import NotifySettings
+
 WORK_DIR: Final = ".crm-pipeline"
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+SILENCE: Final = "CRM_PIPELINE_TELL"
+# It stays a reference in the job, and so in the copy that a run folder keeps.
+_SECRET_PLACE: Final = ("notify", "url")
 # How pydantic names the branches of our unions, and the end of an agreement's name.
 _BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
 _SECRETS: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
@@ -138,13 +143,20 @@ def _parse(path: Path, text: str) -> object:
         raise SettingsError(f"the job file {path} is nested too deeply") from None
 
 
-def _resolved(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _resolved(
+    value: Any,  # noqa: ANN401
+    environment: Mapping[str, str],
+    place: tuple[str, ...] = (),
+) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        return {key: _resolved(inner, environment) for key, inner in value.items()}
+        return {
+            key: _resolved(inner, environment, (*place, key))
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
-        return [_resolved(inner, environment) for inner in value]
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: _variable(match[1], environment), value)
+        return [_resolved(inner, environment, (*place, "")) for inner in value]
+    if isinstance(value, str) and place != _SECRET_PLACE:
+        return VARIABLE.sub(lambda match: _variable(match[1], environment), value)
     return value
 
 
@@ -298,6 +310,42 @@ def remote_settings(
         )
     credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
     return RemoteSettings(url.rstrip("/"), credentials, ca_bundle, env_proxy)
+
+
+def alert_address(
+    notify: NotifySettings | None, environment: Mapping[str, str] | None = None
+) -> Secret | None:
+    """
+    Take the address for alerts from the environment; None where nobody is told.
+
+    Raises:
+        SettingsError: The variable is not set, or holds no address to send to.
+    """
+    env = os.environ if environment is None else environment
+    if notify is None or env.get(SILENCE) == "no":
+        return None
+    name = notify.url[2:-1]
+    if name in _SECRETS:
+        raise SettingsError(f"notify.url of the job names {name}, which is no address")
+    address = _secret(name, env)
+    if not address:
+        raise SettingsError(
+            f"the variable {name} is not set: notify.url of the job says that it, or "
+            f"{name}_FILE, holds the address for alerts. Set it, remove the section, "
+            f"or set {SILENCE}=no to tell nobody"
+        )
+    check_webhook(address.reveal(), name)
+    return address
+
+
+def metrics_path(
+    job: Job, folder: Path, environment: Mapping[str, str] | None = None
+) -> Path | None:
+    """Return the absolute path of the metrics; *folder* is that of the job file."""
+    env = os.environ if environment is None else environment
+    if job.metrics is None or env.get(SILENCE) == "no":
+        return None
+    return (folder / job.metrics).absolute()
 
 
 def _secret(name: str, env: Mapping[str, str]) -> Secret:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -34,7 +35,6 @@ from pipeline.writer import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
@@ -70,6 +70,12 @@ def versions_at_work() -> dict[str, str]:
     """Return what shapes bodies, besides the settings: name → version."""
     found = {package: version(package) for package in _PACKAGES}
     return found | {"encoder": str(ENCODER_VERSION)}
+
+
+def dataset_of(job: Job) -> str:
+    """Return the name of what a job is about: its own, or its paths."""
+    paths = ", ".join(str(Path(path).absolute()) for path in job.source.paths)
+    return job.name or paths
 
 
 def settings_digest(job: Job, mapping: Mapping) -> str:

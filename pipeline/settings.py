@@ -8,6 +8,7 @@ environment; `config.py` does. Units are in the names.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
@@ -42,6 +43,7 @@ KEEP_RUNS_DAYS: Final = 30
 VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
 VERIFY_SETTLE_S: Final = 600.0
 DEFAULT_MAX_WAIT_S: Final = 900.0
+VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -236,6 +238,27 @@ class DeliverySettings(_Section):
     max_duration: _Seconds | None = None
 
 
+def _reference(text: str) -> str:
+    if not VARIABLE.fullmatch(text):
+        # The text is not shown: it may be the address, which is a secret.
+        raise PydanticCustomError("reference", "must be ${NAME}, a variable, alone")
+    return text
+
+
+class NotifySettings(_Section):
+    """
+    Where a change of health is told.
+
+    Attributes:
+        url: `${NAME}`: the variable that holds the address, or `NAME_FILE` a file with
+            it; the address is a secret and stands nowhere else.
+        form: `json`, or `slack` for what reads the webhooks of Slack.
+    """
+
+    url: Annotated[str, AfterValidator(_reference)]
+    form: Literal["json", "slack"] = "json"
+
+
 class Job(_Section):
     """
     A job file, or what the flags alone amount to.
@@ -245,6 +268,8 @@ class Job(_Section):
         work_dir: Journal and run folders; relative to the job file.
         keep_runs_days: How long `runs purge` leaves the files of a run alone.
         verify: How much is read back after an import.
+        notify: See below; without it, nobody is told.
+        metrics: A file for Prometheus, as its node exporter reads `*.prom`; one a job.
     """
 
     version: Literal[1] = 1
@@ -257,6 +282,8 @@ class Job(_Section):
     delivery: DeliverySettings = DeliverySettings()
     keep_runs_days: Annotated[int, Field(ge=0)] = KEEP_RUNS_DAYS
     verify: Literal["sample", "all", "none"] = "sample"
+    notify: NotifySettings | None = None
+    metrics: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

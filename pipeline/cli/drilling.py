@@ -168,6 +168,8 @@ class Ground:
             "SYNERISE_API_KEY": self.sandbox.api_key,
             "SYNERISE_WORKSPACE_GUID": self.sandbox.workspace_guid,
             "XDG_STATE_HOME": str(self.folder / "state"),
+            # Alerts and metrics of the job are for what is no drill.
+            "CRM_PIPELINE_TELL": "no",
         }
 
 

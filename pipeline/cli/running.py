@@ -15,6 +15,7 @@ import click
 from pipeline import (
     Continuation,
     ImportRequest,
+    dataset_of,
     remembered_job,
     resumable_runs,
     run_import,
@@ -38,6 +39,7 @@ from pipeline.cli.render import (
     workspace_line,
 )
 from pipeline.cli.render_runs import resume_command
+from pipeline.cli.watching import note, watch
 from pipeline.config import (
     lock_dir,
     refuse_idle_options,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
     from pipeline import Connector, RunReport, StopSignal
     from pipeline.cli.options import Talk
+    from pipeline.config import JobFile
     from pipeline.errors import PipelineError
     from pipeline.settings import Job, Mapping
 
@@ -61,6 +64,8 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     talk = _talk(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
+    if not flags["dry_run"]:
+        _watch(job, found, folder, flags)
     _refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
@@ -83,7 +88,8 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
     """Go on with an interrupted run; return the exit code."""
     began_s = time.monotonic()
     talk = _talk(flags)
-    folder = work_dir(flags["work_dir"], found_job(flags["config"]))
+    found = found_job(flags["config"])
+    folder = work_dir(flags["work_dir"], found)
     if run_id is None:
         runs = resumable_runs(folder)
         if not runs:
@@ -94,6 +100,7 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
             raise click.UsageError(f"{len(runs)} runs can be resumed, name one: {told}")
         run_id = runs[0].run_id
     job = job_to_resume(remembered_job(folder, run_id), flags)
+    _watch(job, found, folder, flags)
     request = ImportRequest(
         job,
         folder,
@@ -102,6 +109,11 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         command="resume",
     )
     return _run(request, _connector(job, flags), talk, flags, began_s)
+
+
+def _watch(job: Job, found: JobFile, folder: Path, flags: dict[str, Any]) -> None:
+    dataset = dataset_of(job)
+    watch("import", dataset, job=job, found=found, work_dir=folder, flags=flags)
 
 
 def _talk(flags: dict[str, Any]) -> Talk:
@@ -160,6 +172,7 @@ def _nothing(
     """End a run that has no row to look at; none is recorded."""
     code = NOTHING_TO_DO if flags.get("error_on_empty") else OK
     summary = nothing_summary(name, paths, code, time.monotonic() - began_s)
+    note(summary)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if paths:
@@ -223,6 +236,7 @@ def _finish(
         error_on_empty=flags.get("error_on_empty", False),
     )
     summary = run_summary(report, code, seconds)
+    note(summary)
     _write_summaries(report, flags, summary)
     for line in run_lines(report, seconds):
         talk.say(line)

@@ -25,7 +25,8 @@ from pipeline.cli.render import (
     show_json,
     workspace_line,
 )
-from pipeline.config import remote_settings
+from pipeline.cli.watching import note, watch
+from pipeline.config import remote_settings, work_dir
 
 
 @click.command("export", short_help="Write the CRM's profiles to a file.")
@@ -52,7 +53,11 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
-    job = found_job(flags["config"]).job
+    found = found_job(flags["config"])
+    job = found.job
+    dataset = job.name or str(Path(destination).absolute())
+    folder = work_dir(None, found)
+    watch("export", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
         job,
         base_url=flags["base_url"],
@@ -74,6 +79,7 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     for line in export_lines(report):
         talk.say(line)
     summary = export_summary(report, code)
+    note(summary)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if talk.as_json:

@@ -12,6 +12,7 @@ from pipeline import (
     VerifyRequest,
     list_runs,
     remembered_run_job,
+    run_details,
     verify_run,
     write_json,
 )
@@ -29,6 +30,7 @@ from pipeline.cli.options import (
 from pipeline.cli.render import show_json, workspace_line
 from pipeline.cli.render_verify import verify_json, verify_lines
 from pipeline.cli.running import signals
+from pipeline.cli.watching import note, watch
 from pipeline.config import remote_settings, work_dir
 from pipeline.errors import SettingsError
 from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
@@ -75,8 +77,11 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
     run_id = run_id or _newest(folder)
+    job = remembered_run_job(folder, run_id)
+    dataset = run_details(folder, run_id).run.dataset
+    watch("verify", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
-        remembered_run_job(folder, run_id),
+        job,
         base_url=flags["base_url"],
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
@@ -93,6 +98,7 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
         report = asyncio.run(verify_run(request, connector_of(remote)))
     code = DIFFERENT if report.n_wrong else OK
     summary = verify_json(report, code)
+    note(summary)
     paths = [report.folder / SUMMARY_NAME]
     paths += [Path(flags["summary"])] if flags["summary"] else []
     for path in paths:
