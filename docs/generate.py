@@ -160,6 +160,31 @@ ALERT_KEYS: Final = {
     "text": "The same for people.",
 }
 
+DOCTOR_CHECKS: Final = {
+    "versions": "Of the tool and of what it stands on.",
+    "job": "The job file can be read.",
+    "alerts, metrics": "An address is set, a folder can be written; nothing is sent.",
+    "address": "The base URL; only when it is wrong.",
+    "name": "The host has an address (DNS).",
+    "connection": "Something listens on its port (TCP).",
+    "encryption": "TLS 1.2 or newer, a certificate that is trusted and does not end in "
+    "the next 14 days.",
+    "network": "Instead of these three, under `--env-proxy`.",
+    "credentials": "The service takes the key or the token.",
+    "workspace": "Which one it is; a warning when it is not pinned.",
+    "clock": "The `Date` of the service against ours; a warning beyond 30 s.",
+    "import, create": "The permissions that the key has, as the service tells them.",
+    "read": "A profile that does not exist is asked for.",
+    "list": "A page of one row is asked for.",
+    "service": "Only when it cannot be reached, so none of this is asked.",
+    "work folder": "A folder can be made in it, and is removed again.",
+    "space": "A warning below 1 GiB; fails below 4 MiB, which the journal needs.",
+    "disk": "A warning on a network disk, where the system tells that it is one.",
+    "durable writes": "A file is replaced and flushed.",
+    "locks": "A lock keeps others out.",
+    "journal": "SQLite keeps a write-ahead log there.",
+}
+
 _FROM_THE_SYSTEM: Final = (
     "Format the column as text in the spreadsheet, fill it from the system that made "
     "it, and export again."
@@ -215,6 +240,7 @@ CONTENTS: Final = {
     "summary.json": "summaryjson",
     "verify.json": "verifyjson",
     "The certificate of an export": "the-certificate-of-an-export",
+    "doctor": "doctor",
     "health.json": "healthjson",
     "Alerts": "alerts",
     "Metrics": "metrics",
@@ -229,6 +255,12 @@ OF_THE_VERIFICATION: Final = (
     "Of `verify`: in the run folder, at `--summary FILE`, and on stdout with `--json`."
 )
 OF_THE_CERTIFICATE: Final = "Beside the file: `NAME.EXT.certificate.json`."
+OF_THE_DOCTOR: Final = (
+    "`crm-pipeline doctor` prints a line for each check: `ok`, `warning` or `fails`, "
+    "its name, and what to do; `--json` the same as `checks` with `name`, `level` and "
+    "`told`, beside `version` and `exit_code`. It ends with what a run would end with "
+    "first, by the table of exit codes; warnings alone end it with 0."
+)
 OF_THE_HEALTH: Final = (
     "In the work folder: how runs of each dataset ended, and what of it was told. One "
     "record for each dataset and activity, made from the ends of runs. An end with 80 "
@@ -240,9 +272,9 @@ OF_THE_ALERTS: Final = (
     "fail, fail in another way, or end with 0 again. A run that ends like the one "
     "before is no news. Three tries, 5 s each; redirects are not followed. What was "
     "not taken is a warning and never changes the exit code; the next run tells it if "
-    "it is still so. Where an answer was lost, the same alert may come twice, with the same "
-    "`id`. `form: slack` posts `text` alone. A process that is killed, or whose job "
-    "file cannot be read, tells nothing: watch the metrics, too."
+    "it is still so. Where an answer was lost, the same alert may come twice, with the "
+    "same `id`. `form: slack` posts `text` alone. A process that is killed, or whose "
+    "job file cannot be read, tells nothing: watch the metrics, too."
 )
 OF_THE_METRICS: Final = (
     "The job key `metrics` names a file that is replaced as a whole when a run ends, "
@@ -496,6 +528,9 @@ def _numbers() -> Iterator[str]:
 
 
 def _operations() -> Iterator[str]:
+    yield "## doctor"
+    yield OF_THE_DOCTOR
+    yield _table(("check", "what is looked at"), DOCTOR_CHECKS.items())
     yield "## health.json"
     yield OF_THE_HEALTH
     told = described(inspect.getdoc(Health) or "")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         remembered_run_job,
         resumable_runs,
     )
+    from pipeline.diagnosis import Checked, Level
+    from pipeline.doctor import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
@@ -52,9 +54,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Channels": "run_end",
+    "Checked": "diagnosis",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "settings",
+    "DoctorReport": "doctor",
+    "DoctorRequest": "doctor",
     "Ended": "health",
     "ExportReport": "export.exporter",
     "Finding": "findings",
@@ -62,6 +67,7 @@ _HOMES = {
     "Identifier": "profiles",
     "ImportRequest": "line",
     "Job": "settings",
+    "Level": "diagnosis",
     "PipelineError": "errors",
     "Postbox": "notify",
     "ProfileReply": "profiles",
@@ -80,6 +86,7 @@ _HOMES = {
     "create_profile": "profiles",
     "dataset_of": "continuing",
     "delete_profile": "profiles",
+    "examine": "doctor",
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
     "known_health": "run_end",
@@ -102,9 +109,12 @@ _HOMES = {
 
 __all__ = [
     "Channels",
+    "Checked",
     "Connector",
     "Continuation",
     "Credentials",
+    "DoctorReport",
+    "DoctorRequest",
     "Ended",
     "ExportReport",
     "Finding",
@@ -112,6 +122,7 @@ __all__ = [
     "Identifier",
     "ImportRequest",
     "Job",
+    "Level",
     "PipelineError",
     "Postbox",
     "ProfileReply",
@@ -130,6 +141,7 @@ __all__ = [
     "create_profile",
     "dataset_of",
     "delete_profile",
+    "examine",
     "export_profiles",
     "get_profile",
     "known_health",

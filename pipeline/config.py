@@ -281,7 +281,7 @@ def remote_settings(
         TokenRefusedError: There are no credentials at all.
     """
     env = os.environ if environment is None else environment
-    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
+    url = service_url(base_url, env)
     token = _secret("SYNERISE_TOKEN", env)
     api_key = _secret("SYNERISE_API_KEY", env)
     guid = env.get("SYNERISE_WORKSPACE_GUID") or job.workspace.guid
@@ -309,7 +309,16 @@ def remote_settings(
             "workspace.guid"
         )
     credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
-    return RemoteSettings(url.rstrip("/"), credentials, ca_bundle, env_proxy)
+    return RemoteSettings(url, credentials, ca_bundle, env_proxy)
+
+
+def service_url(
+    base_url: str | None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Return where the service is: the flag, the environment, or the usual place."""
+    env = os.environ if environment is None else environment
+    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
+    return url.rstrip("/")
 
 
 def alert_address(

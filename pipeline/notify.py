@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from pipeline.authorities import tls_context
+from pipeline.errors import SettingsError
 from pipeline.logs import quiet_libraries
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ async def _try(body: bytes, box: Postbox) -> tuple[str | None, bool]:
         async with (
             asyncio.timeout(box.timeout_s),
             httpx.AsyncClient(
-                verify=_authorities(box.ca_bundle),
+                verify=tls_context(box.ca_bundle),
                 trust_env=box.env_proxy,
                 follow_redirects=False,
             ) as http,
@@ -95,14 +97,8 @@ async def _try(body: bytes, box: Postbox) -> tuple[str | None, bool]:
         return "no connection can be made", True
     except httpx.TransportError:
         return "the connection broke off", True
-    except (OSError, ValueError, httpx.InvalidURL):
+    except (SettingsError, OSError, ValueError, httpx.InvalidURL):
         return "the address or the CA bundle cannot be used", False
-
-
-def _authorities(ca_bundle: str | None) -> ssl.SSLContext:
-    if ca_bundle is None:
-        return httpx.create_ssl_context(trust_env=False)
-    return ssl.create_default_context(cafile=ca_bundle)
 
 
 def _meaning(status: int) -> tuple[str | None, bool]:

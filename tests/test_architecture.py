@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "breaker",
                 "chunker",
                 "comparison",
+                "diagnosis",
                 "encoder",
                 "folding",
                 "endings",
@@ -63,6 +64,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
         "edges",
         frozenset(
             {
+                "authorities",
                 "client",
                 "config",
                 "faults",
@@ -90,6 +92,9 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "connection",
                 "continuing",
                 "delivery",
+                "doctor",
+                "doctor_disk",
+                "doctor_network",
                 "erasures",
                 "export",
                 "feed",
@@ -128,9 +133,10 @@ IMPURE = frozenset(
 # What an edge may use beside its own floor's two general ones.
 EDGE_FRIENDS = frozenset({"files", "logs"})
 EDGE_EXCEPTIONS = {
-    "client": frozenset({"faults"}),
+    "client": frozenset({"authorities", "faults"}),
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
+    "notify": frozenset({"authorities"}),
     "reader": frozenset({"sources"}),
     "sources": frozenset({"sources"}),
 }

@@ -3,13 +3,14 @@
 import pipeline
 
 NAMES = """
-    Channels Connector Continuation Credentials Ended ExportReport Finding Health
-    Identifier ImportRequest Job PipelineError Postbox ProfileReply Purged
-    RemoteSettings ResumePlan RowCounts Run RunDetails RunReport Secret StopSignal
-    VerifyReport VerifyRequest Workspace create_profile dataset_of delete_profile
-    export_profiles get_profile known_health list_runs propose_job purge_runs
-    remembered_job remembered_run_job resumable_runs rows_of run_details run_import
-    shared_phones tell_end update_profile verify_run workspace_of write_json
+    Channels Checked Connector Continuation Credentials DoctorReport DoctorRequest Ended
+    ExportReport Finding Health Identifier ImportRequest Job Level PipelineError Postbox
+    ProfileReply Purged RemoteSettings ResumePlan RowCounts Run RunDetails RunReport
+    Secret StopSignal VerifyReport VerifyRequest Workspace create_profile dataset_of
+    delete_profile examine export_profiles get_profile known_health list_runs
+    propose_job purge_runs remembered_job remembered_run_job resumable_runs rows_of
+    run_details run_import shared_phones tell_end update_profile verify_run workspace_of
+    write_json
 """.split()
 
 

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "export": ("export", "Write the CRM's profiles to a file."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "drill": ("drill", "Try your file and job in a storm, with kill -9."),
+    "doctor": ("doctor", "Look at all that a run needs, and say what is wrong."),
     "runs": ("runs", "List runs, show one, remove what old ones left."),
     "sandbox": ("sandbox", "Serve a simulator of the API."),
 }
