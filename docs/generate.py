@@ -185,6 +185,22 @@ DOCTOR_CHECKS: Final = {
     "journal": "SQLite keeps a write-ahead log there.",
 }
 
+LOG_KEYS: Final = {
+    "time": "RFC 3339, UTC, milliseconds.",
+    "level": "`debug`, `info`, `warning` or `error`.",
+    "event": "`begun`, `mapping`, `workspace`, `resumed`; `checking` and `sending` "
+    "every few seconds; `checked`; `ended`; `warning`, `error`; `said` (a sentence for "
+    "people), `log` (under `-v`).",
+    "run_id": "Null before the run has a name.",
+    "text": "The same for people.",
+    "rows": "State → rows, of `checking`, `sending` (beside `rows_to_send`), `checked` "
+    "and `ended`.",
+    "exit_code": "Of `ended` and `error`; `ended` has more keys of the summary.",
+    "work_dir": "Of `begun`.",
+    "guid": "Of `workspace`.",
+    "logger": "Of `log`.",
+}
+
 _FROM_THE_SYSTEM: Final = (
     "Format the column as text in the spreadsheet, fill it from the system that made "
     "it, and export again."
@@ -217,6 +233,8 @@ VARIABLES: Final = {
     "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
     "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
     "job has no `workspace.guid`.",
+    "CRM_PIPELINE_LOG_FORMAT": "`json`: stderr is one JSON object a line; `text` is "
+    "usual.",
     "CRM_PIPELINE_TELL": "`no`: neither alerts nor metrics, as for a try by hand.",
 }
 
@@ -244,6 +262,7 @@ CONTENTS: Final = {
     "health.json": "healthjson",
     "Alerts": "alerts",
     "Metrics": "metrics",
+    "JSON on stderr": "json-on-stderr",
     "Environment": "environment",
     "Sandbox": "sandbox",
 }
@@ -282,6 +301,12 @@ OF_THE_METRICS: Final = (
     "name has to end in `.prom` for the node exporter. Labels are `dataset` and "
     "`activity` (`import`, `verify`, `export`), of rows `state`, too."
 )
+OF_THE_LOG: Final = (
+    "With `CRM_PIPELINE_LOG_FORMAT=json`, everything on stderr is one JSON object a "
+    "line: talk, progress, warnings, errors, and with `-v` what is logged. In `text`, "
+    "what looks like a person or a secret is masked; so are some long paths, which "
+    "stand in other keys. `--quiet` leaves warnings and errors."
+)
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "
     "`${NAME}` stands for any other variable."
@@ -315,6 +340,9 @@ def reference() -> str:
         OF_THE_CERTIFICATE,
         _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),
         *_operations(),
+        "## JSON on stderr",
+        OF_THE_LOG,
+        _table(("key", "meaning"), _coded(LOG_KEYS)),
         "## Environment",
         OF_THE_ENVIRONMENT,
         _table(("variable", "meaning"), _coded(VARIABLES)),

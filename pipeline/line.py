@@ -60,6 +60,7 @@ class ImportRequest:
             the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
+        on_run: Shown the name of the run; again when it is the rest of another one.
         on_workspace: Shown the workspace before the first write.
         on_resume: Shown the run that goes on, and what is proven of it.
         stop: Asked to stop, pass 1 ends at once and pass 2 lets what is in flight end.
@@ -75,6 +76,7 @@ class ImportRequest:
     command: str = "import"
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
+    on_run: Callable[[str], None] = lambda _run_id: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
     stop: StopSignal = field(default_factory=StopSignal)
@@ -117,6 +119,7 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
     if wanted is not None:  # before an hour of reading
         known = run_to_resume(request.work_dir, wanted)
         run_id, pin = known.run_id, known.workspace
+    request.on_run(run_id)
     source = open_source(job.source)
     mapping = resolve_mapping(source.columns, job)
     request.on_mapping(source, mapping)

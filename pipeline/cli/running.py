@@ -129,15 +129,19 @@ def _run(
     flags: dict[str, Any],
     began_s: float,
 ) -> int:
-    talk.say(f"work folder: {request.work_dir}")
+    place = str(request.work_dir)
+    talk.say(f"work folder: {place}", event="begun", work_dir=place)
     request = replace(
         request,
         progress=talk.progress,
         on_mapping=lambda source, mapping: _show_mapping(
             talk, flags, source.kind, mapping
         ),
-        on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
-        on_resume=lambda run, plan: talk.say(resume_line(run, plan)),
+        on_run=lambda run_id: setattr(talk.voice, "run_id", run_id),
+        on_workspace=lambda workspace: talk.say(
+            workspace_line(workspace), event="workspace", guid=workspace.guid
+        ),
+        on_resume=lambda run, plan: talk.say(resume_line(run, plan), event="resumed"),
         exit_code=lambda counts, error: exit_code_of_run(
             counts, error, error_on_empty=flags.get("error_on_empty", False)
         ),
@@ -205,7 +209,7 @@ def _show_mapping(
             f"the mapping says that phones are of the region {phone.options.region}, "
             "and --region another one: correct the job, or leave the flag out"
         )
-    talk.say("\n".join(mapping_lines(mapping)))
+    talk.say("\n".join(mapping_lines(mapping)), event="mapping")
 
 
 def _refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from pipeline.cli.exit_codes import (
     STOPPED,
     exit_code_of,
 )
-from pipeline.cli.talking import say
+from pipeline.cli.talking import say, surroundings
 from pipeline.config import alert_address, metrics_path
 from pipeline.errors import LockedError, PipelineError
 from pipeline.logs import printable, redact
@@ -40,6 +40,10 @@ _IN_WORDS: Final = {
     INCOMPLETE: "it is not shown to be complete",
     NOTHING_TO_DO: "no row came",
 }
+_OF_THE_END: Final = (
+    *("command", "exit_code", "resumable", "rows", "profiles", "requests"),
+    *("bytes_sent", "seconds", "files", "file"),
+)
 # Another run is at work and tells its own end; a wrong flag is no run.
 _UNTOLD: Final = (LockedError, click.ClickException, click.exceptions.Exit)
 
@@ -75,7 +79,7 @@ class Watch:
         if (error is None and not self.summary) or not (has_home or is_asked):
             return
         for warning in asyncio.run(tell_end(self._ended(error), self.channels)):
-            say(f"warning: {warning}")
+            say(f"warning: {warning}", event="warning", level="warning")
 
     def _ended(self, error: BaseException | None) -> Ended:
         told = self.summary
@@ -145,7 +149,9 @@ def watch(
 
 
 def note(summary: Mapping[str, Any]) -> None:
-    """Take what the run came to, as it is shown; nothing where nobody watches."""
+    """Take what the run came to, as it is shown, and tell it to programs."""
+    told = {key: summary[key] for key in _OF_THE_END if key in summary}
+    surroundings().voice.tell("ended", **told)
     watched: Watch | None = click.get_current_context().meta.get(_KEY)
     if watched is not None:
         watched.summary = summary

@@ -76,7 +76,7 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
         raise click.UsageError("--all and --verify-rows contradict each other")
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
-    run_id = run_id or _newest(folder)
+    run_id = talk.voice.run_id = run_id or _newest(folder)
     job = remembered_run_job(folder, run_id)
     dataset = run_details(folder, run_id).run.dataset
     watch("verify", dataset, job=job, found=found, work_dir=folder, flags=flags)
