@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
     from pipeline.health import Ended, Health
-    from pipeline.history import RunDetails, run_details
+    from pipeline.history import RunDetails, run_details, run_summaries
     from pipeline.importer import RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
@@ -99,6 +99,7 @@ _HOMES = {
     "rows_of": "tracing",
     "run_details": "history",
     "run_import": "importer",
+    "run_summaries": "history",
     "shared_phones": "tracing",
     "tell_end": "run_end",
     "update_profile": "profiles",
@@ -154,6 +155,7 @@ __all__ = [
     "rows_of",
     "run_details",
     "run_import",
+    "run_summaries",
     "shared_phones",
     "tell_end",
     "update_profile",

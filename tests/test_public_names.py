@@ -9,8 +9,8 @@ NAMES = """
     Secret StopSignal VerifyReport VerifyRequest Workspace create_profile dataset_of
     delete_profile examine export_profiles get_profile known_health list_runs
     propose_job purge_runs remembered_job remembered_run_job resumable_runs rows_of
-    run_details run_import shared_phones tell_end update_profile verify_run workspace_of
-    write_json
+    run_details run_import run_summaries shared_phones tell_end update_profile
+    verify_run workspace_of write_json
 """.split()
 
 

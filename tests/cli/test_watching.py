@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exposition import parsed
+from pipeline.locks import lock_folder
 from pipeline.run_end import known_health
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sandbox
 from pipeline.sandbox.weather import Weather
@@ -225,6 +226,44 @@ def test_a_stop_says_nothing_about_health(shell: Shell, hook: Webhook) -> None:
     assert hook.got == []
     assert exit_codes(shell) == {"import": 143.0}
     assert known_health(shell.folder / ".crm-pipeline")[0].exit_code is None
+
+
+def test_a_run_that_another_one_bars_is_no_news(shell: Shell, hook: Webhook) -> None:
+    shell.write("people.csv", GOOD)
+    work = shell.folder / ".crm-pipeline"
+    work.mkdir()
+    with lock_folder(work):
+        assert shell.run("import", "-c", "job.yaml").code == 80
+
+    assert hook.got == []
+    assert known_health(work) == ()
+
+
+@pytest.mark.slow
+def test_two_schedulers_at_once_are_one_run_and_one_refusal(
+    shell: Shell, hook: Webhook
+) -> None:
+    rows = "".join(f"c{n}@example.com\n" for n in range(20))
+    shell.write("people.csv", f"email\n{rows}")
+    weather = Weather(slow=1.0, slow_s=0.3)
+    with running_sandbox(SandboxOptions(weather=weather)) as running:
+        environment = {
+            "SYNERISE_BASE_URL": running.base_url,
+            "SYNERISE_API_KEY": running.api_key,
+            "ALERTS": hook.url,
+        }
+        both = [import_process(shell.folder, environment) for _ in range(2)]
+        said = [process.communicate(timeout=50)[1] for process in both]
+        taken = running.sandbox.store.ledger.taken()
+
+    assert sorted(process.returncode for process in both) == [0, 80]
+    (refused,) = [
+        text for text in said if b"another run holds this work folder" in text
+    ]
+    assert f"process {both[1 - said.index(refused)].pid} on".encode() in refused
+    assert (taken.n_items, taken.n_items_again) == (20, 0)
+    assert hook.got == []
+    assert exit_codes(shell) == {"import": 0.0}
 
 
 def import_process(
