@@ -120,15 +120,13 @@ def _versions() -> Checked:
 
 async def _network(request: DoctorRequest) -> AsyncIterator[Checked]:
     connector = request.connector
-    if connector is None:
-        remote, ca_bundle = None, None
-    else:
-        remote, ca_bundle = connector.remote, connector.remote.ca_bundle
     if connector is not None and connector.transport is not None:
         return
+    remote = None if connector is None else connector.remote
     if remote is not None and remote.env_proxy:
         yield fine("network", "not looked at: the proxy of the environment is used")
         return
+    ca_bundle = None if remote is None else remote.ca_bundle
     async for check in look_at_network(request.base_url, ca_bundle):
         yield check
 

@@ -81,6 +81,7 @@ def test_a_misspelt_key_is_refused_in_every_section(section: str) -> None:
         ("source", "delimiter", [";", "\t", None], ["", ";;"]),
         ("source", "format", ["csv", "parquet", "jsonl"], ["xlsx", "CSV"]),
         ("workspace", "auth", ["login", "basic"], ["token"]),
+        ("notify", "url", ["${A}", "${_a1}"], ["https://a", "$A", "${1}", "x${A}", ""]),
     ],
 )
 def test_values_have_bounds(

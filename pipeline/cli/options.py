@@ -254,6 +254,9 @@ def job_of(
     )
     _put_delivery(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
+    if found.job.metrics is not None:
+        # A resumption may start elsewhere, without the job file.
+        told["metrics"] = str((found.folder / found.job.metrics).absolute())
     return _job(told, mapping), work_dir(flags.get("work_dir"), found)
 
 

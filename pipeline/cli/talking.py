@@ -1,7 +1,8 @@
 """
 What people read goes to stderr: wrapped on a terminal, a line a message elsewhere.
 
-A program or a log that reads it can rely on one line for each message.
+A program or a log that reads it can rely on one line for each message, or one JSON
+object, if the environment asks for that.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 MOST_CHARS: Final = 300
 _KEY: Final = "pipeline.watch"  # in the context of the command
 _IN_WORDS: Final = {
-    PARTIAL: "some rows are blocked or rejected",
     DIFFERENT: "rows differ from what was sent, or are absent",
     INCOMPLETE: "it is not shown to be complete",
     NOTHING_TO_DO: "no row came",
@@ -92,7 +91,7 @@ class Watch:
             exit_code=code,
             at=time.time(),
             seconds=round(time.monotonic() - self.began_s, 3),
-            what=_in_words(code, error),
+            what=_in_words(code, error, told.get("rows", {})),
             says_nothing=code in STOPPED,
             run_id=told.get("run_id"),
             rows=told.get("rows", exported),
@@ -101,11 +100,14 @@ class Watch:
         )
 
 
-def _in_words(code: int, error: BaseException | None) -> str:
+def _in_words(code: int, error: BaseException | None, rows: Mapping[str, int]) -> str:
     if isinstance(error, PipelineError):
         return printable(redact(str(error)), max_chars=MOST_CHARS)
     if error is not None:
         return type(error).__name__  # its text may hold a cell
+    if code == PARTIAL:
+        n_failed = rows["blocked"] + rows["rejected"]
+        return f"{n_failed:,} of {rows['read']:,} rows are blocked or rejected"
     return _IN_WORDS.get(code, "")
 
 

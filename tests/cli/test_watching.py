@@ -65,6 +65,7 @@ def test_a_course_of_nights_tells_each_change_once(shell: Shell, hook: Webhook) 
         ("recovered", "import", 0),
     ]
     assert hook.got[0]["rows"]["blocked"] == 1
+    assert hook.got[0]["text"].endswith(": 1 of 2 rows are blocked or rejected")
     assert exit_codes(shell) == {"import": 0.0}
 
 
@@ -170,14 +171,19 @@ def test_an_address_in_the_job_is_refused_unseen(shell: Shell, url: str) -> None
     assert url not in ended.err
 
 
-def test_slack_and_a_resumption(shell: Shell, hook: Webhook) -> None:
+def test_slack_and_a_resumption(
+    shell: Shell, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shell.write("job.yaml", JOB.replace('"}', '", form: slack}'))
     shell.write("people.csv", "email\na@example.com\nb@example.com\n")
     first = shell.run(
         *("import", "-c", "job.yaml", "--max-duration", "0.000001", "--max-rows", "1")
     )
     assert first.code == 75
-    assert shell.run("resume", "--max-duration", "60").code == 0
+    place = ("--work-dir", shell.folder / ".crm-pipeline")
+    monkeypatch.chdir("/")
+    assert shell.run("resume", *place, "--max-duration", "60").code == 0
+    assert exit_codes(shell) == {"import": 0.0}
 
     assert [list(told) for told in hook.got] == [["text"], ["text"]]
     failing, recovered = (told["text"] for told in hook.got)
@@ -211,12 +217,7 @@ def test_a_stop_says_nothing_about_health(shell: Shell, hook: Webhook) -> None:
     shell.write("people.csv", f"email\n{rows}")
     weather = Weather(slow=1.0, slow_s=0.2)
     with running_sandbox(SandboxOptions(weather=weather)) as running:
-        environment = {
-            "SYNERISE_BASE_URL": running.base_url,
-            "SYNERISE_API_KEY": running.api_key,
-            "ALERTS": hook.url,
-        }
-        process = import_process(shell.folder, environment)
+        process = import_process(shell.folder, running, hook)
         assert process.stderr
         assert any(b"workspace:" in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
@@ -247,12 +248,7 @@ def test_two_schedulers_at_once_are_one_run_and_one_refusal(
     shell.write("people.csv", f"email\n{rows}")
     weather = Weather(slow=1.0, slow_s=0.3)
     with running_sandbox(SandboxOptions(weather=weather)) as running:
-        environment = {
-            "SYNERISE_BASE_URL": running.base_url,
-            "SYNERISE_API_KEY": running.api_key,
-            "ALERTS": hook.url,
-        }
-        both = [import_process(shell.folder, environment) for _ in range(2)]
+        both = [import_process(shell.folder, running, hook) for _ in range(2)]
         said = [process.communicate(timeout=50)[1] for process in both]
         taken = running.sandbox.store.ledger.taken()
 
@@ -267,12 +263,18 @@ def test_two_schedulers_at_once_are_one_run_and_one_refusal(
 
 
 def import_process(
-    folder: Path, environment: dict[str, str]
+    folder: Path, running: RunningSandbox, hook: Webhook
 ) -> subprocess.Popen[bytes]:
+    environment = {
+        "HOME": str(folder),
+        "SYNERISE_BASE_URL": running.base_url,
+        "SYNERISE_API_KEY": running.api_key,
+        "ALERTS": hook.url,
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", "import", "-c", "job.yaml", *SLOWLY],
         cwd=folder,
-        env=environment | {"HOME": str(folder)},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
