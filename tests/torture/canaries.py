@@ -243,6 +243,10 @@ def scenes() -> Iterator[Scene]:
         answer=on(LIST_PATH, status(200, f'[{{"email": "{mail}'.encode())),
     )  # fmt: skip
     yield Scene("runs", ("runs",))
+    yield Scene("doctor", ("doctor", "-v"))
+    as_json = KEY | {"CRM_PIPELINE_LOG_FORMAT": "json"}
+    for weather in ("calm", "hostile,seed=6"):
+        yield Scene(f"JSON on stderr, {weather}", verbose, weather, secrets=as_json)
 
 
 def lay_out(folder: Path) -> None:
