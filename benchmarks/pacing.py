@@ -21,11 +21,11 @@ import polars as pl
 
 from benchmarks.virtual_time import run_virtually
 from pipeline.client import Client
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.delivery import Delivery, Terms
 from pipeline.errors import PipelineError
 from pipeline.records import Batch
 from pipeline.retrying import Clock
-from pipeline.settings import Credentials, RemoteSettings, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,6 +31,8 @@ from pipeline.contract import (
     ROW_CODES,
     TOOL_COLUMNS,
 )
+from pipeline.health import Ended, Health
+from pipeline.metrics import FAMILIES, PREFIX
 from pipeline.records import State
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import PRESETS, Weather
@@ -152,6 +154,62 @@ CERTIFICATE_KEYS: Final = {
     "`is_descending`, and `matching`, `rows`, `new`, `saturated`, `drifts` of it.",
 }
 
+ALERT_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "id": "The same for the same change.",
+    "event": "`failing`, `changed` (fails in another way) or `recovered`.",
+    "dataset": "Name of the job, or its paths.",
+    "activity": "`import` (a resumption, too), `verify` or `export`.",
+    "exit_code": "What runs end with now.",
+    "exit_code_before": "What was told before.",
+    "since": "When a run first ended so.",
+    "last_ok": "When a run last ended with 0; null if none did.",
+    "run_id": "The run that ended last; null when it sent nothing.",
+    "rows": "State → rows of that run.",
+    "text": "The same for people.",
+}
+
+DOCTOR_CHECKS: Final = {
+    "versions": "Of the tool and of what it stands on.",
+    "job": "The job file can be read.",
+    "alerts, metrics": "An address is set, a folder can be written; nothing is sent.",
+    "address": "The base URL; only when it is wrong.",
+    "name": "The host has an address (DNS).",
+    "connection": "Something listens on its port (TCP).",
+    "encryption": "TLS 1.2 or newer, a certificate that is trusted and does not end in "
+    "the next 14 days.",
+    "network": "Instead of these three, under `--env-proxy`.",
+    "credentials": "The service takes the key or the token.",
+    "workspace": "Which one it is; a warning when it is not pinned.",
+    "clock": "The `Date` of the service against ours; a warning beyond 30 s.",
+    "import, create": "The permissions that the key has, as the service tells them.",
+    "read": "A profile that does not exist is asked for.",
+    "list": "A page of one row is asked for.",
+    "service": "Only when it cannot be reached, so none of this is asked.",
+    "work folder": "A folder can be made in it, and is removed again.",
+    "space": "A warning below 1 GiB; fails below 4 MiB, which the journal needs.",
+    "disk": "A warning on a network disk, where the system tells that it is one.",
+    "durable writes": "A file is replaced and flushed.",
+    "locks": "A lock keeps others out.",
+    "journal": "SQLite keeps a write-ahead log there.",
+}
+
+LOG_KEYS: Final = {
+    "time": "RFC 3339, UTC, milliseconds.",
+    "level": "`debug`, `info`, `warning` or `error`.",
+    "event": "`begun`, `mapping`, `workspace`, `resumed`; `checking` and `sending` "
+    "every few seconds; `checked`; `ended`; `warning`, `error`; `said` (a sentence for "
+    "people), `log` (under `-v`).",
+    "run_id": "Null before the run has a name.",
+    "text": "The same for people.",
+    "rows": "State → rows, of `checking`, `sending` (beside `rows_to_send`), `checked` "
+    "and `ended`.",
+    "exit_code": "Of `ended` and `error`; `ended` has more keys of the summary.",
+    "work_dir": "Of `begun`.",
+    "guid": "Of `workspace`.",
+    "logger": "Of `log`.",
+}
+
 _FROM_THE_SYSTEM: Final = (
     "Format the column as text in the spreadsheet, fill it from the system that made "
     "it, and export again."
@@ -184,6 +242,9 @@ VARIABLES: Final = {
     "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
     "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
     "job has no `workspace.guid`.",
+    "CRM_PIPELINE_LOG_FORMAT": "`json`: stderr is one JSON object a line; `text` is "
+    "usual.",
+    "CRM_PIPELINE_TELL": "`no`: neither alerts nor metrics, as for a try by hand.",
 }
 
 
@@ -205,6 +266,11 @@ CONTENTS: Final = {
     "summary.json": "summaryjson",
     "verify.json": "verifyjson",
     "The certificate of an export": "the-certificate-of-an-export",
+    "doctor": "doctor",
+    "health.json": "healthjson",
+    "Alerts": "alerts",
+    "Metrics": "metrics",
+    "JSON on stderr": "json-on-stderr",
     "Environment": "environment",
     "Sandbox": "sandbox",
 }
@@ -216,6 +282,39 @@ OF_THE_VERIFICATION: Final = (
     "Of `verify`: in the run folder, at `--summary FILE`, and on stdout with `--json`."
 )
 OF_THE_CERTIFICATE: Final = "Beside the file: `NAME.EXT.certificate.json`."
+OF_THE_DOCTOR: Final = (
+    "`crm-pipeline doctor` prints a line for each check: `ok`, `warning` or `fails`, "
+    "its name, and what to do; `--json` the same as `checks` with `name`, `level` and "
+    "`told`, beside `version` and `exit_code`. It ends with what a run would end with "
+    "first, by the table of exit codes; warnings alone end it with 0."
+)
+OF_THE_HEALTH: Final = (
+    "In the work folder: how runs of each dataset ended, and what of it was told. One "
+    "record for each dataset and activity, made from the ends of runs. An end with 80 "
+    "is not counted, for another run is at work; one with 130 or 143 leaves the health "
+    "as it was. It holds no value of a row. Removed, it begins anew."
+)
+OF_THE_ALERTS: Final = (
+    "One document a change of health is posted to `notify.url`: when runs begin to "
+    "fail, fail in another way, or end with 0 again. A run that ends like the one "
+    "before is no news. Three tries, 5 s each; redirects are not followed. What was "
+    "not taken is a warning and never changes the exit code; the next run tells it if "
+    "it is still so. Where an answer was lost, the same alert may come twice, with the "
+    "same `id`. `form: slack` posts `text` alone. A process that is killed, or whose "
+    "job file cannot be read, tells nothing: watch the metrics, too."
+)
+OF_THE_METRICS: Final = (
+    "The job key `metrics` names a file that is replaced as a whole when a run ends, "
+    "readable by everybody, in the text format of Prometheus; all are gauges. Its "
+    "name has to end in `.prom` for the node exporter. Labels are `dataset` and "
+    "`activity` (`import`, `verify`, `export`), of rows `state`, too."
+)
+OF_THE_LOG: Final = (
+    "With `CRM_PIPELINE_LOG_FORMAT=json`, everything on stderr is one JSON object a "
+    "line: talk, progress, warnings, errors, and with `-v` what is logged. In `text`, "
+    "what looks like a person or a secret is masked; so are some long paths, which "
+    "stand in other keys. `--quiet` leaves warnings and errors."
+)
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "
     "`${NAME}` stands for any other variable."
@@ -248,6 +347,10 @@ def reference() -> str:
         "## The certificate of an export",
         OF_THE_CERTIFICATE,
         _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),
+        *_operations(),
+        "## JSON on stderr",
+        OF_THE_LOG,
+        _table(("key", "meaning"), _coded(LOG_KEYS)),
         "## Environment",
         OF_THE_ENVIRONMENT,
         _table(("variable", "meaning"), _coded(VARIABLES)),
@@ -318,6 +421,7 @@ def _job() -> Iterator[str]:
         "workspace": parts["WorkspaceSettings"],
         "rows": parts["RowSettings"],
         "delivery": parts["DeliverySettings"],
+        "notify": parts["NotifySettings"],
     }
     for name, part in sections.items():
         yield f"### {name or 'top level'}"
@@ -456,6 +560,28 @@ def _numbers() -> Iterator[str]:
     yield _table(
         ("code", "meaning"),
         [(str(code), " ".join(told[code])) for code in sorted(told)],
+    )
+
+
+def _operations() -> Iterator[str]:
+    yield "## doctor"
+    yield OF_THE_DOCTOR
+    yield _table(("check", "what is looked at"), DOCTOR_CHECKS.items())
+    yield "## health.json"
+    yield OF_THE_HEALTH
+    told = described(inspect.getdoc(Health) or "")
+    last = described(inspect.getdoc(Ended) or "")
+    told |= {f"last.{name}": meaning for name, meaning in last.items()}
+    told = {key: told[key].replace("None", "null") for key in told}
+    yield _table(("key", "meaning"), _coded(told))
+    yield "## Alerts"
+    yield OF_THE_ALERTS
+    yield _table(("key", "meaning"), _coded(ALERT_KEYS))
+    yield "## Metrics"
+    yield OF_THE_METRICS
+    yield _table(
+        ("name", "meaning"),
+        _coded({f"{PREFIX}{name}": meaning for name, meaning in FAMILIES.items()}),
     )
 
 

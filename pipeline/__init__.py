@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace, workspace_of
     from pipeline.continuing import (
         Continuation,
+        dataset_of,
         remembered_job,
         remembered_run_job,
         resumable_runs,
     )
+    from pipeline.credentials import Credentials, RemoteSettings, Secret
+    from pipeline.diagnosis import Checked, Level
+    from pipeline.doctor import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
-    from pipeline.history import RunDetails, run_details
+    from pipeline.health import Ended, Health
+    from pipeline.history import RunDetails, run_details, run_summaries
     from pipeline.importer import RunReport, run_import
     from pipeline.journal import list_runs
     from pipeline.journal_tables import Run
     from pipeline.line import ImportRequest
+    from pipeline.notify import Postbox
     from pipeline.outcomes import RowCounts
     from pipeline.profiles import (
         Identifier,
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
     )
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
-    from pipeline.settings import Credentials, Job, RemoteSettings, Secret
+    from pipeline.run_end import Channels, known_health, tell_end
+    from pipeline.settings import Job
     from pipeline.stopping import StopSignal
     from pipeline.tracing import rows_of, shared_phones
     from pipeline.verifier import VerifyRequest, verify_run
@@ -54,33 +61,44 @@ if TYPE_CHECKING:
     from pipeline.writer import write_json
 
 _HOMES = {
+    "Channels": "run_end",
+    "Checked": "diagnosis",
     "Connector": "connection",
     "Continuation": "continuing",
-    "Credentials": "settings",
+    "Credentials": "credentials",
+    "DoctorReport": "doctor",
+    "DoctorRequest": "doctor",
+    "Ended": "health",
     "Ending": "report_parts",
     "ExportReport": "export.exporter",
     "Finding": "findings",
+    "Health": "health",
     "Identifier": "profiles",
     "ImportRequest": "line",
     "Job": "settings",
+    "Level": "diagnosis",
     "PipelineError": "errors",
+    "Postbox": "notify",
     "ProfileReply": "profiles",
     "Purged": "retention",
-    "RemoteSettings": "settings",
+    "RemoteSettings": "credentials",
     "ResumePlan": "resuming",
     "RowCounts": "outcomes",
     "Run": "journal_tables",
     "RunDetails": "history",
     "RunReport": "importer",
-    "Secret": "settings",
+    "Secret": "credentials",
     "StopSignal": "stopping",
     "VerifyReport": "verify_report",
     "VerifyRequest": "verifier",
     "Workspace": "connection",
     "create_profile": "profiles",
+    "dataset_of": "continuing",
     "delete_profile": "profiles",
+    "examine": "doctor",
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
+    "known_health": "run_end",
     "list_runs": "journal",
     "propose_job": "proposal",
     "purge_runs": "retention",
@@ -90,7 +108,9 @@ _HOMES = {
     "rows_of": "tracing",
     "run_details": "history",
     "run_import": "importer",
+    "run_summaries": "history",
     "shared_phones": "tracing",
+    "tell_end": "run_end",
     "update_profile": "profiles",
     "verify_run": "verifier",
     "workspace_of": "connection",
@@ -101,16 +121,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "Channels",
+    "Checked",
     "Connector",
     "Continuation",
     "Credentials",
+    "DoctorReport",
+    "DoctorRequest",
+    "Ended",
     "Ending",
     "ExportReport",
     "Finding",
+    "Health",
     "Identifier",
     "ImportRequest",
     "Job",
+    "Level",
     "PipelineError",
+    "Postbox",
     "ProfileReply",
     "Purged",
     "RemoteSettings",
@@ -125,9 +153,12 @@ __all__ = [
     "VerifyRequest",
     "Workspace",
     "create_profile",
+    "dataset_of",
     "delete_profile",
+    "examine",
     "export_profiles",
     "get_profile",
+    "known_health",
     "list_runs",
     "propose_job",
     "purge_runs",
@@ -137,7 +168,9 @@ __all__ = [
     "rows_of",
     "run_details",
     "run_import",
+    "run_summaries",
     "shared_phones",
+    "tell_end",
     "update_profile",
     "verify_run",
     "workspace_of",

@@ -27,6 +27,7 @@ DELETABLE_BY: Final = ("clientId", "customId")  # API 4.8
 _ROOT: Final = re.compile(
     r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE
 )
+_PRINTABLE: Final = re.compile(r"[!-~]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 
 
@@ -50,6 +51,29 @@ def check_base_url(base_url: str) -> str:
             "profiles to the network; write https:// in the base URL"
         )
     return root
+
+
+def check_webhook(address: str, name: str) -> None:
+    """
+    Refuse what alerts cannot be sent to safely.
+
+    Args:
+        name: Of the variable that holds it; the address never appears in a message.
+
+    Raises:
+        SettingsError: Not an https address, or plain http to another machine.
+    """
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    if not host or not is_safe or not _PRINTABLE.fullmatch(address):
+        raise SettingsError(
+            f"{name} has to hold the whole address for alerts, beginning with https:// "
+            "(http:// only to this machine)"
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import time
 import zlib
 from collections import Counter
@@ -31,6 +30,7 @@ from pipeline.addresses import (
     check_field,
     profile_path,
 )
+from pipeline.authorities import tls_context
 from pipeline.errors import ContractError, InvariantError, SettingsError
 from pipeline.faults import DISCONNECTED, TRANSPORT_FAULTS, no_reply
 from pipeline.pacing import SILENCE_S, deadline_s
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
-    from pipeline.settings import RemoteSettings, Secret
+    from pipeline.credentials import RemoteSettings, Secret
     from pipeline.tokens import Token
 
 SMALL_BODY_BYTES: Final = 64 * 1024
@@ -118,7 +118,7 @@ class Client:
         self._env_proxy = remote.env_proxy
         self._now = now
         self._monotonic = monotonic
-        self._tls = _tls_context(remote.ca_bundle)
+        self._tls = tls_context(remote.ca_bundle)
         self._idle: list[httpx.AsyncClient] = []
         self._all: list[httpx.AsyncClient] = []
         self._batch_url = httpx.URL(self._root + contract.BATCH_PATH)
@@ -348,22 +348,6 @@ class Client:
 def _one(method: str, field: str, value: str, body: bytes = b"") -> _Call:
     place = f"{contract.CLIENTS_PATH}, one profile by {field}"
     return _Call(method, profile_path(field, value), body, place=place)
-
-
-def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    try:
-        context = (
-            httpx.create_ssl_context(trust_env=False)
-            if ca_bundle is None
-            else ssl.create_default_context(cafile=ca_bundle)
-        )
-    except OSError:
-        raise SettingsError(
-            "the CA bundle cannot be read or holds no PEM certificate; "
-            "check the file that --ca-bundle names"
-        ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 async def _read(response: httpx.Response, body: bytearray, max_bytes: int) -> bool:

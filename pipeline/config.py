@@ -19,21 +19,20 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import ValidationError
 
+from pipeline.addresses import check_webhook
 from pipeline.contract import DEFAULT_BASE_URL
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.errors import SettingsError, TokenRefusedError
-from pipeline.references import without_references
-from pipeline.settings import (
-    Credentials,
-    Job,
-    RemoteSettings,
-    Secret,
-    is_elsewhere,
-)
+from pipeline.references import SECRET_VARIABLES, without_references
+from pipeline.settings import Job, is_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
+    from pipeline.settings import NotifySettings
+
 WORK_DIR: Final = ".crm-pipeline"
+SILENCE: Final = "CRM_PIPELINE_TELL"
 # How pydantic names the branches of our unions, and the end of an agreement's name.
 _BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
 _FILE_SCHEMES: Final = ("duckdb", "sqlite")
@@ -273,7 +272,7 @@ def remote_settings(
         TokenRefusedError: There are no credentials at all.
     """
     env = os.environ if environment is None else environment
-    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
+    url = service_url(base_url, env)
     token = _secret("SYNERISE_TOKEN", env)
     api_key = _secret("SYNERISE_API_KEY", env)
     guid = env.get("SYNERISE_WORKSPACE_GUID") or job.workspace.guid
@@ -301,7 +300,52 @@ def remote_settings(
             "workspace.guid"
         )
     credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
-    return RemoteSettings(url.rstrip("/"), credentials, ca_bundle, env_proxy)
+    return RemoteSettings(url, credentials, ca_bundle, env_proxy)
+
+
+def service_url(
+    base_url: str | None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Return where the service is: the flag, the environment, or the usual place."""
+    env = os.environ if environment is None else environment
+    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
+    return url.rstrip("/")
+
+
+def alert_address(
+    notify: NotifySettings | None, environment: Mapping[str, str] | None = None
+) -> Secret | None:
+    """
+    Take the address for alerts from the environment; None where nobody is told.
+
+    Raises:
+        SettingsError: The variable is not set, or holds no address to send to.
+    """
+    env = os.environ if environment is None else environment
+    if notify is None or env.get(SILENCE) == "no":
+        return None
+    name = notify.url[2:-1]
+    if name in SECRET_VARIABLES:
+        raise SettingsError(f"notify.url of the job names {name}, which is no address")
+    address = _secret(name, env)
+    if not address:
+        raise SettingsError(
+            f"the variable {name} is not set: notify.url of the job says that it, or "
+            f"{name}_FILE, holds the address for alerts. Set it, remove the section, "
+            f"or set {SILENCE}=no to tell nobody"
+        )
+    check_webhook(address.reveal(), name)
+    return address
+
+
+def metrics_path(
+    job: Job, folder: Path, environment: Mapping[str, str] | None = None
+) -> Path | None:
+    """Return the absolute path of the metrics; *folder* is that of the job file."""
+    env = os.environ if environment is None else environment
+    if job.metrics is None or env.get(SILENCE) == "no":
+        return None
+    return (folder / job.metrics).absolute()
 
 
 def _plain_variable(name: str) -> str | None:

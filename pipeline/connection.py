@@ -11,7 +11,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.client import Client
 from pipeline.endings import fatal
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from pipeline.credentials import RemoteSettings
     from pipeline.records import Reply, Verdict
-    from pipeline.settings import RemoteSettings
 
 Result = TypeVar("Result")
+USUAL: Final = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,8 @@ async def connected(
             )
         except UnreachableError as error:
             raise UnreachableError(f"{connector.remote.base_url}: {error}") from None
-        workspace = _workspace_of(reply, connector.remote.base_url)
-        if expected_guid and _plain(expected_guid) != _plain(workspace.guid):
-            raise WrongWorkspaceError(
-                f"these credentials open the workspace {workspace.name!r} "
-                f"({workspace.guid}), but {expected_guid} is pinned. Nothing was sent. "
-                "Use the right key, or change the pin"
-            )
+        workspace = workspace_in(reply, connector.remote.base_url)
+        check_pin(workspace, expected_guid)
         yield client, workspace
 
 
@@ -115,6 +111,7 @@ async def patiently(
     *,
     what: str,
     answers: AbstractSet[int] = READ_ANSWERS,
+    patience: Patience = USUAL,
     stop: StopSignal | None = None,
 ) -> Reply:
     """
@@ -123,6 +120,7 @@ async def patiently(
     Args:
         what: The call, for a message; without any value.
         answers: Statuses that answer this call as the contract says.
+        patience: Of a service that was heard before.
         stop: Ends the call, and the wait before the next, when somebody asks.
 
     Raises:
@@ -147,9 +145,9 @@ async def patiently(
 
     def is_over(verdict: Verdict, wait_s: float) -> bool:
         unheard = verdict.status is None and not client.was_heard
-        patience = FIRST_CONTACT if unheard else Patience()
         spent_s = clock.now() - began_s
-        return tries.is_over(verdict, patience, spent_s=spent_s, wait_s=wait_s)
+        allowed = FIRST_CONTACT if unheard else patience
+        return tries.is_over(verdict, allowed, spent_s=spent_s, wait_s=wait_s)
 
     verdict = await unless_stopped(
         persist(attempt, clock=clock, is_over=is_over), stop or StopSignal()
@@ -180,7 +178,28 @@ async def unless_stopped(work: Coroutine[Any, Any, Result], stop: StopSignal) ->
             raise
 
 
-def _workspace_of(reply: Reply, host: str) -> Workspace:
+def check_pin(workspace: Workspace, expected_guid: str | None) -> None:
+    """
+    Compare the workspace with the pin, if there is one.
+
+    Raises:
+        WrongWorkspaceError: It is another one.
+    """
+    if expected_guid and _plain(expected_guid) != _plain(workspace.guid):
+        raise WrongWorkspaceError(
+            f"these credentials open the workspace {workspace.name!r} "
+            f"({workspace.guid}), but {expected_guid} is pinned. Nothing was sent. "
+            "Use the right key, or change the pin"
+        )
+
+
+def workspace_in(reply: Reply, host: str) -> Workspace:
+    """
+    Read an answer to the question for the workspace.
+
+    Raises:
+        ContractError: It names none.
+    """
     try:
         read = json.loads(reply.body)
         return Workspace(

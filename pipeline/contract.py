@@ -47,6 +47,7 @@ TOKEN_LIFETIME_S: Final = 3550.0  # API 2.3, when `exp` cannot be read
 # -- permissions (API 2.7: the only names that any source confirms) ------------------
 
 BATCH_PERMISSION: Final = "API_BATCH_CLIENT_CREATE"
+CREATE_PERMISSION: Final = "API_CLIENT_CREATE"
 
 # -- formats (API 3.3) -------------------------------------------------------------
 

@@ -108,6 +108,21 @@ def run_details(work_dir: Path, wanted: str) -> RunDetails:
     )
 
 
+def run_summaries(work_dir: Path, runs: Sequence[Run]) -> dict[str, Mapping[str, Any]]:
+    """
+    Return run_id → what its last process told at its end, as far as it is still there.
+
+    Cost: one small file a run.
+    """
+    folder = work_dir / "runs"
+    told = {
+        run.run_id: _summary(folder / run.run_id, run.run_id)
+        for run in runs
+        if run.ended_at is not None
+    }
+    return {run_id: summary for run_id, summary in told.items() if summary is not None}
+
+
 def find_run(work_dir: Path, runs: Sequence[Run], wanted: str) -> Run:
     """
     Return the run of this name, or the only one whose name begins so.

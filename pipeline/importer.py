@@ -194,6 +194,7 @@ async def _send(
                 lambda: remember_job(line.folder, request.job, line.source.files),
             )
             line = replace(line, run_id=run.run_id)
+            request.on_run(run.run_id)
             if resumed is not None:
                 request.on_resume(run, resumed)
             outgoing = Outgoing(check, line.limits.max_row_bytes, line.scratch / "held")

@@ -61,6 +61,7 @@ class ImportRequest:
             the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
         on_mapping: Shown the mapping before anything is read to its end.
+        on_run: Shown the name of the run; again when it is the rest of another one.
         on_workspace: Shown the workspace before the first write.
         on_resume: Shown the run that goes on, and what is proven of it.
         on_verify: Told how many accepted rows will be read back, before that begins.
@@ -79,6 +80,7 @@ class ImportRequest:
     command: str = "import"
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
+    on_run: Callable[[str], None] = lambda _run_id: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
     on_verify: Callable[[int], None] = lambda _n_rows: None
@@ -126,6 +128,7 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
     if wanted is not None:  # before an hour of reading
         known = run_to_resume(request.work_dir, wanted)
         run_id, pin = known.run_id, known.workspace
+    request.on_run(run_id)
     origin = spooled(
         job.source,
         request.work_dir / "runs" / run_id / SPOOL_NAME,

@@ -21,7 +21,7 @@ import hashlib
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_NAME: Final = "lock"
+HEALTH_LOCK_NAME: Final = "health.lock"
 _HOLDER_BYTES: Final = 400
+_HEALTH_TRIES: Final = 301  # longer than an alert may take in all
+_HEALTH_WAIT_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,34 @@ def lock_workspace(
     )
     told = ("this workspace", f"dataset {dataset}", advice)
     with _held(folder / f"workspace-{key}.lock", told, holder):
+        yield
+
+
+@contextmanager
+def lock_health(
+    folder: Path,
+    *,
+    holder: Holder = _SELF,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """
+    Hold the health of a work folder alone; whoever holds it is soon done.
+
+    Raises:
+        LockedError: Another process has held it for half a minute.
+        CannotWriteError: The folder cannot be written, or its disk knows no locks.
+    """
+    told = ("the health of the datasets", "", "the next run keeps it")
+    with ExitStack() as stack:
+        for left in reversed(range(_HEALTH_TRIES)):
+            try:
+                held = _held(folder / HEALTH_LOCK_NAME, told, holder)
+                stack.enter_context(held)
+                break
+            except LockedError:
+                if not left:
+                    raise
+                sleep(_HEALTH_WAIT_S)
         yield
 
 

@@ -8,15 +8,18 @@ at all goes through `redact` and `printable`.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
 from pipeline.plain_text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = [
@@ -31,6 +34,8 @@ __all__ = [
 
 NOISY_LIBRARIES: Final = ("asyncio", "hpack", "httpcore", "httpx", "uvicorn.access")
 OWN_LOGGER: Final = "pipeline"
+MAX_TEXT_CHARS: Final = 500
+MAX_LINE_CHARS: Final = 10_000
 
 # In this order: what is longer and more telling comes first.
 _MASKS: Final = (
@@ -103,18 +108,76 @@ def _clean(text: str) -> str:
     return printable(redact(text))
 
 
-def set_up_logging(*, verbose: bool, stream: TextIO | None = None) -> logging.Handler:
+def json_line(
+    at: float, level: str, event: str, text: str = "", **fields: object
+) -> str:
+    """
+    Return one JSON object on one line, without personal data and secrets in *text*.
+
+    Args:
+        at: Seconds since 1970.
+        text: For people; masked and escaped line by line.
+        fields: Names, numbers and counts of this tool; they are not masked, so no
+            value of a row may be in them.
+    """
+    told: dict[str, object] = {"time": _moment(at), "level": level, "event": event}
+    told |= fields
+    if text:
+        lines = (
+            printable(redact(line), max_chars=MAX_LINE_CHARS)
+            for line in text.split("\n")
+        )
+        told["text"] = "\n".join(lines)
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _moment(at: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JsonFormatter(HarmlessFormatter):
+    """
+    Every record as one JSON object, of the event `log`.
+
+    Args:
+        run_id: Tells the run that is at work.
+    """
+
+    def __init__(self, run_id: Callable[[], str | None]) -> None:
+        super().__init__()
+        self._run_id = run_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback is part of its text."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        level = record.levelname.lower()
+        fields = {"run_id": self._run_id(), "logger": record.name}
+        return json_line(record.created, level, "log", text, **fields)
+
+
+def set_up_logging(
+    *,
+    verbose: bool,
+    stream: TextIO | None = None,
+    formatter: logging.Formatter | None = None,
+) -> logging.Handler:
     """
     Send this tool's talk to stderr: warnings, and with *verbose* every step.
 
     Replaces the handler of an earlier call; never touches the root logger's level.
+
+    Args:
+        formatter: Lines of text when None.
 
     Returns:
         The handler, so that a caller can take it off again.
     """
     quiet_libraries()
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(HarmlessFormatter())
+    handler.setFormatter(formatter or HarmlessFormatter())
     handler.set_name(OWN_LOGGER)
     for logger in (logging.getLogger(OWN_LOGGER), logging.getLogger()):
         for old in [h for h in logger.handlers if h.get_name() == OWN_LOGGER]:

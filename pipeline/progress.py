@@ -7,6 +7,7 @@ A view that fails never stops a run: output that goes nowhere is dropped.
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -96,6 +97,55 @@ class Bars:
         finally:
             with suppress(OSError):
                 bar.close()
+
+
+class Events:
+    """
+    A record every few seconds and at the end of a part, for programs.
+
+    Args:
+        tell: Takes the name of the part and its counts.
+        now: Seconds; never goes back.
+    """
+
+    def __init__(
+        self, tell: Callable[..., None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._now = now
+
+    @contextmanager
+    def checking(self) -> Iterator[Callable[[int], None]]:
+        """Tell the rows read so far."""
+        n_rows, next_s = 0, self._now() + LINE_EVERY_S
+
+        def show(n: int) -> None:
+            nonlocal n_rows, next_s
+            n_rows += n
+            if self._now() >= next_s:
+                next_s = self._now() + LINE_EVERY_S
+                self._tell("checking", rows={"read": n_rows})
+
+        yield show
+        self._tell("checked", rows={"read": n_rows})
+
+    @contextmanager
+    def sending(self, n_rows: int) -> Iterator[Callable[[Sent], None]]:
+        """Tell the rows with an answer so far, of all that are to be sent."""
+        next_s = self._now() + LINE_EVERY_S
+
+        def show(sent: Sent) -> None:
+            nonlocal next_s
+            if self._now() >= next_s:
+                next_s = self._now() + LINE_EVERY_S
+                rows = {
+                    "accepted": sent.rows_accepted,
+                    "rejected": sent.rows_rejected,
+                    "pending": sent.rows_pending,
+                }
+                self._tell("sending", rows=rows, rows_to_send=n_rows)
+
+        yield show
 
 
 class _Lines:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pipeline.errors import SettingsError
+from pipeline.settings import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     _Variable = Callable[[str], str | None]
 
-_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # The keys of the service are never part of a job.
-_SECRETS: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
+SECRET_VARIABLES: Final = ("SYNERISE_API_KEY", "SYNERISE_TOKEN")
 _PASSWORDS: Final = (
     re.compile(r"^[\w.+-]+://[^/?#@:]*:(?P<password>[^/?#]*)@"),
     re.compile(r"[?&](?:password|passwd|pwd)=(?P<password>[^&]*)", re.IGNORECASE),
@@ -40,9 +40,11 @@ def without_references(
     Raises:
         SettingsError: A variable is not set, or a connection holds a password.
     """
-    resolved: dict[Any, Any] = _filled(
-        {name: value for name, value in job.items() if name != "source"}, variable
-    )
+    resolved: dict[Any, Any] = {
+        name: _notify(value, variable) if name == "notify" else _filled(value, variable)
+        for name, value in job.items()
+        if name != "source"
+    }
     if "source" not in job:
         return resolved
     source = job["source"]
@@ -51,6 +53,16 @@ def without_references(
     rest = {name: value for name, value in source.items() if name != "connection"}
     opened = {"connection": _opened(source["connection"], secret)}
     return resolved | {"source": _filled(rest, variable) | opened}
+
+
+def _notify(section: Any, variable: _Variable) -> Any:  # noqa: ANN401 - of YAML
+    """Leave the address for alerts a reference, also in the copy of a run folder."""
+    if not isinstance(section, dict):
+        return _filled(section, variable)
+    return {
+        key: inner if key == "url" else _filled(inner, variable)
+        for key, inner in section.items()
+    }
 
 
 def _opened(connection: str, secret: _Variable) -> str:
@@ -65,7 +77,7 @@ def _opened(connection: str, secret: _Variable) -> str:
         if found is None:
             continue
         start, end = found.span("password")
-        reference = _REFERENCE.fullmatch(connection, start, end)
+        reference = VARIABLE.fullmatch(connection, start, end)
         if reference is None:
             raise SettingsError(
                 "source.connection holds a password: write ${NAME} in its place, and "
@@ -85,11 +97,11 @@ def _filled(value: Any, variable: _Variable) -> Any:  # noqa: ANN401 - of YAML
 
 
 def _filled_text(text: str, variable: _Variable) -> str:
-    return _REFERENCE.sub(lambda match: _value(match[1], variable), text)
+    return VARIABLE.sub(lambda match: _value(match[1], variable), text)
 
 
 def _value(name: str, variable: _Variable) -> str:
-    if name in _SECRETS:
+    if name in SECRET_VARIABLES:
         raise SettingsError(
             f"${{{name}}} is a secret; the tool reads it from the environment itself"
         )

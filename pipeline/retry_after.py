@@ -28,13 +28,13 @@ def retry_after_s(reply: Reply) -> float | None:
     text = reply.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(text):
         return min(max(0.0, float(text)), _MOST_SECONDS)
-    until, now = _moment(text), _moment(reply.headers.get("date", ""))
+    until, now = http_date(text), http_date(reply.headers.get("date", ""))
     if until is None or now is None:
         return None
     return min(max(0.0, (until - now).total_seconds()), _MOST_SECONDS)
 
 
-def _moment(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
     """Read an HTTP date in any of its three forms (RFC 9110 5.6.7)."""
     try:
         moment = parsedate_to_datetime(text)

@@ -8,7 +8,8 @@ environment; `config.py` does. Units are in the names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -44,6 +45,7 @@ VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
 VERIFY_SETTLE_S: Final = 600.0
 DEFAULT_MAX_WAIT_S: Final = 900.0
 STANDARD_INPUT: Final = "-"
+VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -268,6 +270,27 @@ class DeliverySettings(_Section):
     max_duration: _Seconds | None = None
 
 
+def _reference(text: str) -> str:
+    if not VARIABLE.fullmatch(text):
+        # The text is not shown: it may be the address, which is a secret.
+        raise PydanticCustomError("reference", "must be ${NAME}, a variable, alone")
+    return text
+
+
+class NotifySettings(_Section):
+    """
+    Where a change of health is told.
+
+    Attributes:
+        url: `${NAME}`: the variable that holds the address, or `NAME_FILE` a file with
+            it; the address is a secret and stands nowhere else.
+        form: `json`, or `slack` for what reads the webhooks of Slack.
+    """
+
+    url: Annotated[str, AfterValidator(_reference)]
+    form: Literal["json", "slack"] = "json"
+
+
 class Job(_Section):
     """
     A job file, or what the flags alone amount to.
@@ -276,6 +299,8 @@ class Job(_Section):
         name: Names the dataset together with the workspace.
         work_dir: Journal and run folders; relative to the job file.
         keep_runs_days: How long `runs purge` leaves the files of a run alone.
+        notify: See below; without it, nobody is told.
+        metrics: A file for Prometheus, as its node exporter reads `*.prom`; one a job.
         verify: How much of what was accepted is read back at the end of an import.
         verify_rows: Of the sample; 300 without a fault show that about 1 % of all rows
             are wrong at most.
@@ -294,6 +319,8 @@ class Job(_Section):
     verify: Literal["sample", "all", "none"] = "sample"
     verify_rows: Annotated[int, Field(ge=1)] = VERIFY_ROWS
     settle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = VERIFY_SETTLE_S
+    notify: NotifySettings | None = None
+    metrics: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,61 +358,6 @@ class Mapping:
     def rule(self, name: str) -> FieldRule | None:
         """Return the rule of the field *name*, if it is mapped."""
         return next((rule for rule in self.rules if rule.name == name), None)
-
-
-class Secret:
-    """A string that never shows itself: `repr`, `str` and pickles are masked."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the value, for the one place that puts it on the wire."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('****')"
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
-        return Secret, ("",)
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """
-    How to prove who we are: a ready token, or an API key.
-
-    Attributes:
-        guid: Of the workspace; needed for `basic` only.
-    """
-
-    token: Secret = field(default_factory=lambda: Secret(""))
-    api_key: Secret = field(default_factory=lambda: Secret(""))
-    guid: str | None = None
-    basic: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSettings:
-    """
-    Which service, and how to reach it.
-
-    Attributes:
-        ca_bundle: PEM file of trusted authorities instead of the default ones.
-        env_proxy: Whether the proxy variables of the environment are obeyed.
-    """
-
-    base_url: str
-    credentials: Credentials
-    ca_bundle: str | None = None
-    env_proxy: bool = False
 
 
 def kind_of(name: str) -> FieldKind:

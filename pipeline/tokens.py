@@ -18,14 +18,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import TOKEN_LIFETIME_S
+from pipeline.credentials import Secret
 from pipeline.errors import ContractError, SettingsError, TokenRefusedError
 from pipeline.records import Fault, Step
-from pipeline.settings import Secret
 from pipeline.verdict import READ_ANSWERS, NoReplyError, classify
 
 if TYPE_CHECKING:
+    from pipeline.credentials import Credentials
     from pipeline.records import Reply
-    from pipeline.settings import Credentials
 
 RENEW_SHARE: Final = 0.8
 RENEW_LEFT_S: Final = 300.0

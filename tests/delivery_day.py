@@ -20,6 +20,7 @@ import polars as pl
 from fault_proxy import FaultProxy, fault_proxy
 from network_faults import Fault
 from pipeline.client import Client
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.journal import Journal
 from pipeline.journal_tables import Run
@@ -27,7 +28,6 @@ from pipeline.records import Batch, BatchState
 from pipeline.retrying import Clock
 from pipeline.sandbox.records import TruthKind
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sandbox
-from pipeline.settings import Credentials, RemoteSettings, Secret
 from pipeline.terms import Terms
 
 N_ROWS = 10

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.addresses import check_base_url, check_field, profile_path
+from pipeline.addresses import (
+    check_base_url,
+    check_field,
+    check_webhook,
+    profile_path,
+)
 from pipeline.errors import SettingsError
 
 
@@ -40,7 +45,7 @@ def test_a_bare_address_is_taken(given_url: str, root: str) -> None:
         "https://api.synerise.com?x=1",
         "https://api.synerise.com#x",
         "ftp://api.synerise.com",
-        "https://",
+        "https:///x",
         "https://host\nname",
         "https://api.synerise.com\n",
     ],
@@ -102,3 +107,36 @@ def test_a_call_without_an_address_names_those_that_exist() -> None:
     check_field("email", "update", ("clientId", "email"))
     with pytest.raises(SettingsError, match="only by clientId, customId"):
         check_field("email", "delete", ("clientId", "customId"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://hooks.example.com/services/T0/B0/x?y=1",
+        "http://127.0.0.1:9000/hook",
+        "http://localhost/hook",
+    ],
+)
+def test_an_address_for_alerts_is_taken(address: str) -> None:
+    check_webhook(address, "ALERTS")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "hooks.example.com",
+        "https:///x",
+        "https://[x",
+        "https://h:port/",
+        "ftp://hooks.example.com/x",
+        "http://hooks.example.com/x",
+        "https://hooks.example.com/a b",
+        "https://hooks.example.com/ł",
+    ],
+)
+def test_an_address_for_alerts_is_refused_unseen(address: str) -> None:
+    with pytest.raises(SettingsError, match="ALERTS has to hold") as caught:
+        check_webhook(address, "ALERTS")
+
+    assert not address or address not in str(caught.value)

@@ -14,7 +14,9 @@ PACKAGE = ROOT / "pipeline"
 FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "vocabulary",
-        frozenset({"errors", "records", "contract", "plain_text", "settings"}),
+        frozenset(
+            {"errors", "records", "contract", "credentials", "plain_text", "settings"}
+        ),
     ),
     (
         "core",
@@ -24,11 +26,13 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "breaker",
                 "chunker",
                 "comparison",
+                "diagnosis",
                 "encoder",
                 "folding",
                 "endings",
                 "erasing",
                 "findings",
+                "health",
                 "identifiers",
                 "identifiers_email",
                 "identifiers_patterns",
@@ -43,6 +47,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "lint_signs",
                 "lint_zeros",
                 "mapping",
+                "metrics",
                 "naming",
                 "outcomes",
                 "pacing",
@@ -79,6 +84,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
         "edges",
         frozenset(
             {
+                "authorities",
                 "client",
                 "config",
                 "faults",
@@ -89,6 +95,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "locks",
                 "logs",
                 "objects",
+                "notify",
                 "progress",
                 "reader",
                 "retrying",
@@ -107,6 +114,9 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "continuing",
                 "delivery",
                 "drawing",
+                "doctor",
+                "doctor_disk",
+                "doctor_network",
                 "erasures",
                 "export",
                 "feed",
@@ -120,6 +130,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "proposal",
                 "reporting",
                 "retention",
+                "run_end",
                 "run_files",
                 "sender",
                 "sent_rows",
@@ -149,9 +160,10 @@ IMPURE = frozenset(
 # What an edge may use beside its own floor's two general ones.
 EDGE_FRIENDS = frozenset({"files", "logs"})
 EDGE_EXCEPTIONS = {
-    "client": frozenset({"faults"}),
+    "client": frozenset({"authorities", "faults"}),
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
+    "notify": frozenset({"authorities"}),
     "reader": frozenset({"sources"}),
     "sources": frozenset({"objects", "sources"}),
 }

@@ -17,6 +17,7 @@ from pipeline.client import (
     SMALL_BODY_BYTES,
     Client,
 )
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.errors import (
     ContractError,
     InvariantError,
@@ -25,7 +26,6 @@ from pipeline.errors import (
 )
 from pipeline.records import Fault, Reply
 from pipeline.sandbox.server import SandboxOptions, build_sandbox, running_sandbox
-from pipeline.settings import Credentials, RemoteSettings, Secret
 from pipeline.verdict import NoReplyError, classify
 from wire import KEY, REMOTE, Service, Step, raw_server, token
 

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.config import remote_settings
 from pipeline.contract import DEFAULT_BASE_URL
+from pipeline.credentials import RemoteSettings
 from pipeline.errors import SettingsError, TokenRefusedError
-from pipeline.settings import Job, RemoteSettings
+from pipeline.settings import Job
 
 KEY = {"SYNERISE_API_KEY": "key-canary"}
 TOKEN = {"SYNERISE_TOKEN": "token-canary"}

@@ -160,6 +160,7 @@ def test_words_of_agreements_are_pairs() -> None:
         ("SEXES", "SEX_VALUES"),
         ("AGREEMENTS", "AGREEMENT_KEYS"),
         ("BATCH_PERMISSION", "BATCH_PERMISSION"),
+        ("CREATE_PERMISSION", "CREATE_PERMISSION"),
     ],
 )
 def test_both_readings_of_the_api_agree(ours: str, theirs: str) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from pipeline.client import Client
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.errors import (
     ContractError,
@@ -31,11 +32,6 @@ from pipeline.retrying import Clock
 from pipeline.sandbox.server import SandboxOptions, build_sandbox, running_sandbox
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import Weather
-from pipeline.settings import (
-    Credentials,
-    RemoteSettings,
-    Secret,
-)
 from pipeline.terms import Terms
 from wire import KEY, REMOTE, Service, Step
 

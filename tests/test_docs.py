@@ -282,8 +282,9 @@ def test_every_finding_has_a_remedy() -> None:
 
 
 def test_documented_variables_are_those_the_code_reads() -> None:
-    source = (ROOT / "pipeline" / "config.py").read_text(encoding="utf-8")
-    read = set(re.findall(r"SYNERISE_[A-Z_]+", source))
+    readers = (ROOT / "pipeline" / "config.py", ROOT / "pipeline" / "cli" / "main.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in readers)
+    read = set(re.findall(r"(?:SYNERISE|CRM_PIPELINE)_[A-Z_]+", source))
 
     assert {v for v in GENERATED["VARIABLES"] if not v.endswith("_FILE")} == {
         v for v in read if not v.endswith("_FILE")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CannotWriteError, LockedError
-from pipeline.locks import Holder, lock_folder, lock_workspace
+from pipeline.locks import Holder, lock_folder, lock_health, lock_workspace
 
 THEN = Holder(now=lambda: 0.0)
 HOST = "https://api.example.com"
@@ -167,3 +167,15 @@ def test_a_lock_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         os.close(read_only)
     with lock_folder(tmp_path):
         pass
+
+
+def test_who_waits_too_long_for_the_health_is_refused(tmp_path: Path) -> None:
+    waits: list[float] = []
+    with (
+        lock_health(tmp_path, holder=THEN),
+        pytest.raises(LockedError, match="the health of the datasets"),
+        lock_health(tmp_path, sleep=waits.append),
+    ):
+        pass
+
+    assert round(sum(waits)) == 30

@@ -1,6 +1,7 @@
 """What is logged names no person, holds no secret and commands no terminal."""
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.logs import (
     NOISY_LIBRARIES,
+    JsonFormatter,
+    json_line,
     printable,
     quiet_libraries,
     redact,
@@ -150,3 +153,42 @@ def test_quieting_is_idempotent() -> None:
     quiet_libraries()
 
     assert logging.getLogger("httpx").level == logging.WARNING
+
+
+def test_a_json_line_is_one_line_and_masked() -> None:
+    line = json_line(
+        0.5, "info", "said", "a\nto jan@example.com \x1b[31m", run_id="r1", rows=3
+    )
+
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.500Z",
+        "level": "info",
+        "event": "said",
+        "run_id": "r1",
+        "rows": 3,
+        "text": "a\nto <email> \\x1b[31m",
+    }
+
+
+def test_a_record_as_json_is_masked_with_its_traceback() -> None:
+    stream = io.StringIO()
+    handler = set_up_logging(
+        verbose=True, stream=stream, formatter=JsonFormatter(lambda: "r1")
+    )
+    try:
+        float("jan@example.com")
+    except ValueError:
+        logging.getLogger("pipeline.x").exception("row of %s", "jan@example.com")
+    logging.getLogger("pipeline.x").info("step")
+    logging.getLogger().removeHandler(handler)
+    first, second = map(json.loads, stream.getvalue().splitlines())
+
+    assert (first["level"], first["run_id"], first["logger"]) == (
+        "error",
+        "r1",
+        "pipeline.x",
+    )
+    assert first["text"].startswith("row of <email>\nTraceback")
+    assert "jan@" not in stream.getvalue()
+    assert (second["level"], second["text"]) == ("info", "step")

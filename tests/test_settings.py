@@ -17,14 +17,12 @@ from pipeline.contract import (
     NATIVE_FIELDS,
     FieldKind,
 )
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.settings import (
     ColumnMapping,
-    Credentials,
     FieldRule,
     Job,
     Mapping,
-    RemoteSettings,
-    Secret,
     SourceSettings,
     kind_of,
 )
@@ -81,6 +79,7 @@ def test_a_misspelt_key_is_refused_in_every_section(section: str) -> None:
         ("source", "delimiter", [";", "\t", None], ["", ";;"]),
         ("source", "format", ["csv", "parquet", "jsonl"], ["xlsx", "CSV"]),
         ("workspace", "auth", ["login", "basic"], ["token"]),
+        ("notify", "url", ["${A}", "${_a1}"], ["https://a", "$A", "${1}", "x${A}", ""]),
     ],
 )
 def test_values_have_bounds(

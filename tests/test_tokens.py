@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.credentials import Credentials, Secret
 from pipeline.errors import ContractError, SettingsError, TokenRefusedError
 from pipeline.records import Fault, Reply
-from pipeline.settings import Credentials, Secret
 from pipeline.tokens import Keyring
 from pipeline.verdict import NoReplyError
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from pipeline.settings import Credentials, RemoteSettings, Secret
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 
 KEY = "canary-key-0f8fad5b"
 LOGIN = "/uauth/v2/auth/login/profile"

@@ -163,12 +163,15 @@ class Ground:
         return self._talk.read_text("utf-8", errors="replace").strip()
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SYNERISE_")}
+        ours = ("SYNERISE_", "CRM_PIPELINE_LOG_FORMAT")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         return kept | {
             "SYNERISE_BASE_URL": self.sandbox.base_url,
             "SYNERISE_API_KEY": self.sandbox.api_key,
             "SYNERISE_WORKSPACE_GUID": self.sandbox.workspace_guid,
             "XDG_STATE_HOME": str(self.folder / "state"),
+            # Alerts and metrics of the job are for what is no drill.
+            "CRM_PIPELINE_TELL": "no",
         }
 
 

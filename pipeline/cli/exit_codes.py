@@ -23,6 +23,8 @@ DEFECT: Final = 70
 NO_SERVICE: Final = 69
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
+# Somebody ended the run; that says nothing of the source or the service.
+STOPPED: Final = (INTERRUPTED, TERMINATED)
 
 EXIT_CODES: Final[dict[type[PipelineError], int]] = {
     errors.SettingsError: 78,
@@ -48,6 +50,8 @@ EXIT_CODES: Final[dict[type[PipelineError], int]] = {
 
 def exit_code_of(error: BaseException) -> int:
     """Return the number that *error* ends the process with."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     for kind in type(error).__mro__:
         if kind in EXIT_CODES:
             return EXIT_CODES[kind]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.exit_codes import DEFECT, INTERRUPTED, exit_code_of
-from pipeline.cli.talking import say, to_nowhere
+from pipeline.cli.talking import Surroundings, Voice, say, to_nowhere
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Connect
+    from pipeline.cli.talking import Connect
 
 # For the allocator of polars, before it is loaded. With one arena a thread takes what
 # another has freed, and what is freed is kept for half a minute, large pieces too: a
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ALLOCATOR: Final = (
     "narenas:1,oversize_threshold:0,dirty_decay_ms:30000,muzzy_decay_ms:30000"
 )
+# An environment variable: the first words come before any job is read.
+LOG_FORMAT: Final = "CRM_PIPELINE_LOG_FORMAT"
 COMMANDS: Final = {
     "demo": ("demo", "Show the tool at work against an embedded sandbox."),
     "check": ("check", "Read a source to its end and say what would be sent."),
@@ -38,6 +40,7 @@ COMMANDS: Final = {
     "export": ("export", "Write the CRM's profiles to a file."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "drill": ("drill", "Try your file and job in a storm, with kill -9."),
+    "doctor": ("doctor", "Look at all that a run needs, and say what is wrong."),
     "runs": ("runs", "List runs, show one, remove what old ones left."),
     "sandbox": ("sandbox", "Serve a simulator of the API."),
 }
@@ -86,40 +89,55 @@ def main(arguments: list[str] | None = None, *, connect: Connect | None = None) 
         say("crm-pipeline runs on Linux and macOS; on Windows use WSL.")
         sys.exit(78)
     os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments, connect))
+    form = os.environ.get(LOG_FORMAT) or "text"
+    voice = Voice(is_json=form == "json")
+    if form not in ("text", "json"):
+        voice.say(f"crm-pipeline: {LOG_FORMAT} is neither text nor json; correct it")
+        sys.exit(78)
+    around = Surroundings(voice, connect)
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments, around))
 
 
 def _run(  # noqa: PLR0911 - one line a kind of end
-    arguments: list[str], connect: Connect | None
+    arguments: list[str], around: Surroundings
 ) -> int:
+    voice = around.voice
     try:
-        result: Any = group.main(arguments, standalone_mode=False, obj=connect)
+        result: Any = group.main(arguments, standalone_mode=False, obj=around)
     except PipelineError as error:
-        say(f"crm-pipeline: {error}")
-        return exit_code_of(error)
+        return _ended(voice, exit_code_of(error), f"crm-pipeline: {error}")
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
+        if voice.is_json:
+            return _ended(voice, error.exit_code, error.format_message())
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say(
+        return _ended(
+            voice,
+            INTERRUPTED,
             "crm-pipeline: interrupted. What was answered is in the journal; the same "
-            "command sends the rest, and repeats what arrived already."
+            "command sends the rest, and repeats what arrived already.",
         )
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left; what was done stays done.
         to_nowhere(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        say(
+        return _ended(
+            voice,
+            DEFECT,
             f"crm-pipeline: a defect of the tool: {type(error).__name__} at "
             f"{_place(error)}. Please report it with this line; what the journal holds "
-            "is safe."
+            "is safe.",
         )
-        return DEFECT
     return result if isinstance(result, int) else 0
+
+
+def _ended(voice: Voice, code: int, text: str) -> int:
+    voice.say(text, event="error", level="error", exit_code=code)
+    return code
 
 
 def _place(error: BaseException) -> str:

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import ValidationError
 
-from pipeline import Connector, RemoteSettings
-from pipeline.cli.talking import keep_stderr_for_us, say
+from pipeline import Connector
+from pipeline.cli.talking import SAID, keep_stderr_for_us, surroundings
 from pipeline.config import JobFile, beside, no_job, read_job, work_dir
 from pipeline.errors import SettingsError
-from pipeline.logs import set_up_logging
-from pipeline.progress import NO_PROGRESS, Bars
+from pipeline.logs import JsonFormatter, set_up_logging
+from pipeline.progress import NO_PROGRESS, Bars, Events
 from pipeline.settings import Job
 
 if TYPE_CHECKING:
+    from pipeline import RemoteSettings
+    from pipeline.cli.talking import Voice
     from pipeline.progress import ProgressView
     from pipeline.settings import MappingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
-Connect = Callable[[RemoteSettings], Connector]
 
 
 def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -191,11 +192,12 @@ class Talk:
     as_json: bool
     quiet: bool
     progress: ProgressView
+    voice: Voice
 
-    def say(self, text: str = "") -> None:
-        """Say something to people, on stderr."""
+    def say(self, text: str = "", *, event: str = SAID, **fields: Any) -> None:  # noqa: ANN401
+        """Say something to people, on stderr; event and fields are for programs."""
         if not self.quiet:
-            say(text)
+            self.voice.say(text, event=event, **fields)
 
 
 def talk_of(*, verbose: bool, quiet: bool, as_json: bool = False) -> Talk:
@@ -211,14 +213,20 @@ def talk_of(*, verbose: bool, quiet: bool, as_json: bool = False) -> Talk:
         raise click.UsageError("--verbose and --quiet contradict each other")
     if not verbose:
         keep_stderr_for_us()
-    set_up_logging(verbose=verbose)
-    return Talk(as_json, quiet, NO_PROGRESS if quiet else Bars())
+    voice = surroundings().voice
+    voice.is_quiet = quiet
+    progress: ProgressView = Bars()
+    formatter = None
+    if voice.is_json:
+        formatter = JsonFormatter(lambda: voice.run_id)
+        progress = Events(voice.tell)
+    set_up_logging(verbose=verbose, formatter=formatter)
+    return Talk(as_json, quiet, NO_PROGRESS if quiet else progress, voice)
 
 
 def connector_of(remote: RemoteSettings) -> Connector:
     """Return the way to the service: sockets, or what was handed to `main`."""
-    connect: Connect = click.get_current_context().obj or Connector
-    return connect(remote)
+    return (surroundings().connect or Connector)(remote)
 
 
 def found_job(config: str | None) -> JobFile:
@@ -275,6 +283,9 @@ def job_of(
     _put_delivery(told, flags)
     _put_verify(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
+    if found.job.metrics is not None:
+        # A resumption may start elsewhere, without the job file.
+        told["metrics"] = str((found.folder / found.job.metrics).absolute())
     return _job(told, mapping), work_dir(flags.get("work_dir"), found)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.cli.exit_codes import STOPPED
 from pipeline.plain_text import counted, printable, size
 from pipeline.records import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pipeline import Purged, Run, RunDetails
+    from pipeline import Health, Purged, Run, RunDetails
 
 LABEL_COLUMNS: Final = 11
+OK: Final = "ok"
+FAILING: Final = "failing"
 _STATES: Final = {
     "open": "open: at work now, or cut off",
     "pending": "pending: rows are left to send",
@@ -31,13 +34,56 @@ def resume_command(run_id: str, work_dir: Path, base_url: str | None = None) -> 
     return shlex.join(words)
 
 
-def list_line(run: Run) -> str:
-    """Return the line of a run in the list."""
+def list_line(run: Run, summary: Mapping[str, Any] | None) -> str:
+    """Return the line of a run in the list; its name begins with when it began."""
     ended = "not ended" if run.exit_code is None else f"exit {run.exit_code}"
+    seconds = run_seconds(run)
+    took = "" if seconds is None else str(timedelta(seconds=round(seconds)))
+    rows = _rows_in(summary)
+    read = "" if rows is None else counted(rows["read"], "row")
+    n_failed = 0 if rows is None else rows["blocked"] + rows["rejected"]
+    failed = f" ({n_failed:,} failed)" if n_failed else ""
     return (
-        f"{run.run_id}  {_when(run.began_at)}  {run.command:<8} {ended:<12} "
-        f"{printable(run.dataset)}"
+        f"{run.run_id}  {run.command:<7} {ended:<9} {took:>8}  "
+        f"{read + failed:<15}  {printable(run.dataset)}"
     )
+
+
+def run_seconds(run: Run) -> float | None:
+    """Return how long the last process of a run took; None while it has not ended."""
+    if run.ended_at is None:
+        return None
+    return max(0.0, run.ended_at - (run.resumed_at or run.began_at))
+
+
+def run_json(run: Run, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a run of the list for programs; times are seconds since 1970."""
+    says_nothing = run.exit_code is None or run.exit_code in STOPPED
+    return {
+        **asdict(run),
+        "seconds": run_seconds(run),
+        "rows": _rows_in(summary),
+        "health": None if says_nothing else FAILING if run.exit_code else OK,
+    }
+
+
+def health_lines(records: Sequence[Health]) -> list[str]:
+    """Return how it stands with each dataset, beneath the list."""
+    lines = ["health:"] if records else []
+    for health in records:
+        who = f"  {health.last.activity} of {printable(health.last.dataset)}"
+        if health.exit_code is None or health.since_at is None:
+            lines.append(f"{who}: not known; its runs were stopped")
+            continue
+        ok_at = health.last_ok_at
+        last_ok = "never ok" if ok_at is None else f"last ok {_when(ok_at)}"
+        how = (
+            f"failing with exit {health.exit_code} since {_when(health.since_at)}, "
+            if health.exit_code
+            else "ok, "
+        )
+        lines.append(f"{who}: {how}{last_ok}")
+    return lines
 
 
 def details_lines(details: RunDetails, work_dir: Path) -> list[str]:
@@ -125,7 +171,11 @@ def _sent_lines(details: RunDetails) -> list[tuple[str, object]]:
 
 
 def _rows_of(details: RunDetails) -> Mapping[str, int] | None:
-    rows = (details.summary or {}).get("rows")
+    return _rows_in(details.summary)
+
+
+def _rows_in(summary: Mapping[str, Any] | None) -> Mapping[str, int] | None:
+    rows = (summary or {}).get("rows")
     return rows if isinstance(rows, dict) and "read" in rows else None
 
 

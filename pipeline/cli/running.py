@@ -16,6 +16,7 @@ from pipeline import (
     Continuation,
     Ending,
     ImportRequest,
+    dataset_of,
     remembered_job,
     resumable_runs,
     run_import,
@@ -43,6 +44,7 @@ from pipeline.cli.render import (
 )
 from pipeline.cli.render_runs import resume_command
 from pipeline.cli.render_verify import inline_lines, reading_line
+from pipeline.cli.watching import note, watch
 from pipeline.config import (
     lock_dir,
     refuse_idle_options,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
     from pipeline import Connector, RunReport, StopSignal
     from pipeline.cli.options import Talk
+    from pipeline.config import JobFile
     from pipeline.errors import PipelineError
     from pipeline.settings import Job, Mapping
 
@@ -66,6 +69,8 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     talk = _talk(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
+    if not flags["dry_run"]:
+        _watch(job, found, folder, flags)
     _refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
@@ -88,7 +93,8 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
     """Go on with an interrupted run; return the exit code."""
     began_s = time.monotonic()
     talk = _talk(flags)
-    folder = work_dir(flags["work_dir"], found_job(flags["config"]))
+    found = found_job(flags["config"])
+    folder = work_dir(flags["work_dir"], found)
     if run_id is None:
         runs = resumable_runs(folder)
         if not runs:
@@ -99,6 +105,7 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
             raise click.UsageError(f"{len(runs)} runs can be resumed, name one: {told}")
         run_id = runs[0].run_id
     job = job_to_resume(remembered_job(folder, run_id), flags)
+    _watch(job, found, folder, flags)
     request = ImportRequest(
         job,
         folder,
@@ -107,6 +114,11 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         command="resume",
     )
     return _run(request, _connector(job, flags), talk, flags, began_s)
+
+
+def _watch(job: Job, found: JobFile, folder: Path, flags: dict[str, Any]) -> None:
+    dataset = dataset_of(job)
+    watch("import", dataset, job=job, found=found, work_dir=folder, flags=flags)
 
 
 def _talk(flags: dict[str, Any]) -> Talk:
@@ -122,15 +134,14 @@ def _run(
     flags: dict[str, Any],
     began_s: float,
 ) -> int:
-    talk.say(f"work folder: {request.work_dir}")
+    place = str(request.work_dir)
+    talk.say(f"work folder: {place}", event="begun", work_dir=place)
     request = replace(
         request,
         progress=talk.progress,
         on_mapping=lambda source, mapping: _show_mapping(
             talk, flags, source.kind, mapping
         ),
-        on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
-        on_resume=lambda run, plan: talk.say(resume_line(run, plan)),
         on_verify=lambda n_rows: talk.say(reading_line(n_rows)),
         exit_code=lambda counts, error, n_wrong: exit_code_of_run(
             counts,
@@ -138,6 +149,11 @@ def _run(
             n_wrong,
             error_on_empty=flags.get("error_on_empty", False),
         ),
+        on_run=lambda run_id: setattr(talk.voice, "run_id", run_id),
+        on_workspace=lambda workspace: talk.say(
+            workspace_line(workspace), event="workspace", guid=workspace.guid
+        ),
+        on_resume=lambda run, plan: talk.say(resume_line(run, plan), event="resumed"),
     )
     with signals(request.stop):
         report = asyncio.run(run_import(request, connector))
@@ -169,6 +185,7 @@ def _nothing(
     """End a run that has no row to look at; none is recorded."""
     code = NOTHING_TO_DO if flags.get("error_on_empty") else OK
     summary = nothing_summary(name, paths, code, time.monotonic() - began_s)
+    note(summary)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if paths:
@@ -201,7 +218,7 @@ def _show_mapping(
             f"the mapping says that phones are of the region {phone.options.region}, "
             "and --region another one: correct the job, or leave the flag out"
         )
-    talk.say("\n".join(mapping_lines(mapping)))
+    talk.say("\n".join(mapping_lines(mapping)), event="mapping")
 
 
 def _refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
@@ -237,6 +254,7 @@ def _finish(
     path = write_run_report(report, ending)
     summary = run_summary(report, code, seconds)
     summary["files"]["report"] = str(path)
+    note(summary)
     _write_summaries(report, flags, summary)
     # An error brings its own advice, after this.
     told = steps if report.error is None else ()

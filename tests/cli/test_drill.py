@@ -17,6 +17,7 @@ from pipeline import Job, Run
 from pipeline.cli.commands.drill import Plan, Result, conclude
 from pipeline.cli.drilling import Course, Ground, rows_that_differ, strikes_for
 from pipeline.cli.options import Talk
+from pipeline.cli.talking import Voice
 from pipeline.errors import InvariantError
 from pipeline.journal import Journal
 from pipeline.journal_tables import RunState
@@ -146,7 +147,9 @@ def test_a_loss_is_told_by_numbers_alone(
     result = Result(plan, course, found, rows_concerned, 0, 1.0)
 
     with pytest.raises(InvariantError) as told:
-        conclude(result, Talk(as_json=True, quiet=True, progress=NO_PROGRESS))
+        conclude(
+            result, Talk(as_json=True, quiet=True, progress=NO_PROGRESS, voice=Voice())
+        )
 
     shown = capsys.readouterr().out
     assert said in str(told.value)

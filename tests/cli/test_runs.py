@@ -1,6 +1,7 @@
 """`runs`: the list, one run in full, and the removal of what old runs left."""
 
 import os
+import re
 import shlex
 import time
 from pathlib import Path
@@ -97,6 +98,35 @@ def test_a_run_that_was_cut_off_is_shown_by_its_journal_alone(shell: Shell) -> N
     assert f"crm-pipeline resume cut --work-dir '{shell.folder}/w w'" in shown.out
     assert "no files in" in shown.out
     assert "\x1b" not in listed.out + shown.out
+
+
+def test_the_list_tells_an_operator_how_it_stands(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    del sandbox
+    shell.write("people.csv", PEOPLE)
+    shell.write("job.yaml", "version: 1\nname: customers\nsource: {path: people.csv}\n")
+    assert shell.run("import", "-c", "job.yaml").code == 0
+    shell.write("people.csv", PEOPLE + BROKEN)
+    assert shell.run("import", "-c", "job.yaml").code == 3
+    (shell.folder / "people.csv").unlink()
+    assert shell.run("import", "-c", "job.yaml").code == 66
+    assert shell.run("verify").code == 81
+
+    ended = shell.run("runs")
+    first, second, head, imported, verified = ended.out.splitlines()
+
+    assert re.search(r"  import  exit 0     0:00:\d\d  30 rows +customers$", first)
+    assert second.endswith("31 rows (1 failed)  customers")
+    assert head == "health:"
+    assert max(map(len, (first, second))) <= 80
+    assert imported.startswith("  import of customers: failing with exit 66 since 2")
+    assert ", last ok 2" in imported
+    assert verified.endswith("Z, never ok")
+    one, two = shell.run("runs", "--json").json
+    assert [one["health"], two["health"]] == ["ok", "failing"]
+    assert (one["rows"]["read"], two["rows"]["blocked"]) == (30, 1)
+    assert 0 <= one["seconds"] < 60
 
 
 @pytest.mark.parametrize(

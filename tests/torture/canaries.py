@@ -214,8 +214,11 @@ def scenes() -> Iterator[Scene]:
         "import, a login that echoes the key", verbose,
         answer=on(LOGIN_PATH, status(401, {"message": API_KEY})),
     )  # fmt: skip
+    as_json = KEY | {"CRM_PIPELINE_LOG_FORMAT": "json"}
     for weather in ("rain,seed=2", "storm,seed=3", "worst,seed=4", "hostile,seed=5"):
         yield Scene(f"import in {weather}", verbose, weather)
+    for weather in ("calm", "hostile,seed=6"):
+        yield Scene(f"JSON on stderr, {weather}", verbose, weather, secrets=as_json)
     yield Scene("a job with a fault", ("check", "-c", "job.yaml"))
     yield Scene("a job that does not fit", ("check", "people.csv", "-c", "job2.yaml"))
     yield Scene("a job that is no YAML", ("check", "people.csv", "-c", "job3.yaml"))
@@ -223,6 +226,11 @@ def scenes() -> Iterator[Scene]:
     yield Scene(
         "a key in the wrong place", (*imports, "--base-url", f"http://u:{TOKEN}@h.pl")
     )
+    yield from _scenes_of_profiles(mail, note)
+    yield from _scenes_of_reading(mail)
+
+
+def _scenes_of_profiles(mail: str, note: str) -> Iterator[Scene]:
     get = ("profile", "get", "--email", mail)
     yield Scene("profile get", get, may_print_data=True)
     yield Scene("profile get, absent", ("profile", "get", "--email", f"x{mail}", "-v"))
@@ -243,6 +251,9 @@ def scenes() -> Iterator[Scene]:
     yield Scene(
         "profile delete", ("profile", "delete", "--custom-id", PERSONAL["customId"]),
     )  # fmt: skip
+
+
+def _scenes_of_reading(mail: str) -> Iterator[Scene]:
     yield Scene("export", ("export", "out.csv", "--overwrite", "-v"))
     yield Scene(
         "export, a list that is none", ("export", "out.jsonl", "-v"),
@@ -258,6 +269,7 @@ def scenes() -> Iterator[Scene]:
         "verify, a profile that differs", ("verify", "--settle", "0", "--json"),
         answer=differing,
     )  # fmt: skip
+    yield Scene("doctor", ("doctor", "-v"))
 
 
 def lay_out(folder: Path) -> None:

@@ -77,7 +77,7 @@ TWELVE: Final = (
     Mutant(
         "local clock for HTTP-date",
         "retry_after.py",
-        '_moment(reply.headers.get("date", ""))',
+        'http_date(reply.headers.get("date", ""))',
         "datetime.now(UTC)",
         ("test_verdict.py",),
     ),

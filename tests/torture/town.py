@@ -20,6 +20,7 @@ from certificates import RIGHT
 from pipeline.chunker import BatchLimits
 from pipeline.client import Client
 from pipeline.connection import Connector, patiently
+from pipeline.credentials import Credentials, RemoteSettings, Secret
 from pipeline.delivery import Delivery
 from pipeline.errors import InvariantError, JournalDamagedError, PipelineError
 from pipeline.journal_tables import Run
@@ -27,7 +28,6 @@ from pipeline.rebatch import rebuild
 from pipeline.records import Batch, Encoded
 from pipeline.resuming import plan_resume
 from pipeline.retrying import Clock
-from pipeline.settings import Credentials, RemoteSettings, Secret
 from pipeline.splitting import ByteTarget
 from pipeline.stopping import StopSignal
 from pipeline.tally import DeliveryReport

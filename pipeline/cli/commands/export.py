@@ -28,7 +28,8 @@ from pipeline.cli.render import (
     show_json,
     workspace_line,
 )
-from pipeline.config import remote_settings
+from pipeline.cli.watching import note, watch
+from pipeline.config import remote_settings, work_dir
 
 
 @click.command("export", short_help="Write the CRM's profiles to a file.")
@@ -57,7 +58,11 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
-    job = found_job(flags["config"]).job
+    found = found_job(flags["config"])
+    job = found.job
+    dataset = job.name or str(Path(destination).absolute())
+    folder = work_dir(None, found)
+    watch("export", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
         job,
         base_url=flags["base_url"],
@@ -87,6 +92,7 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
         talk.say(line)
     summary = export_summary(report, code)
     summary["report"] = str(path)
+    note(summary)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if talk.as_json:

@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import list_runs, purge_runs, run_details
+from pipeline import (
+    known_health,
+    list_runs,
+    purge_runs,
+    run_details,
+    run_summaries,
+)
 from pipeline.cli.exit_codes import OK
 from pipeline.cli.options import found_job, job_option, work_dir_option
 from pipeline.cli.render import show_json
 from pipeline.cli.render_runs import (
     details_json,
     details_lines,
+    health_lines,
     list_line,
     purged_lines,
     purged_warnings,
+    run_json,
 )
 from pipeline.cli.talking import say
 from pipeline.config import work_dir
@@ -37,19 +45,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="As JSON on s
 @json_option
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> int:  # noqa: ANN401
-    """List the runs of a work folder, the oldest first."""
+    """
+    List the runs of a work folder, the oldest first, and the health of its datasets.
+
+    A run shows its exit code, how long its last process took, and its rows.
+    """
     if context.invoked_subcommand is not None:
         context.obj = flags
         return OK
     _, folder = _place(flags)
     runs = list_runs(folder)
+    told = run_summaries(folder, runs)
     if flags["as_json"]:
-        show_json([asdict(run) for run in runs])
+        show_json([run_json(run, told.get(run.run_id)) for run in runs])
         return OK
     if not runs:
         say(f"no runs in {folder}")
-    for run in runs:
-        click.echo(list_line(run))
+    lines = [list_line(run, told.get(run.run_id)) for run in runs]
+    for line in (*lines, *health_lines(known_health(folder))):
+        click.echo(line)
     return OK
 
 

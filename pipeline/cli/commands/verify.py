@@ -14,6 +14,7 @@ from pipeline import (
     VerifyRequest,
     list_runs,
     remembered_run_job,
+    run_details,
     verify_run,
     write_json,
     write_verify_report,
@@ -34,6 +35,7 @@ from pipeline.cli.options import (
 from pipeline.cli.render import closing_lines, show_json, workspace_line
 from pipeline.cli.render_verify import verify_json, verify_lines
 from pipeline.cli.running import signals
+from pipeline.cli.watching import note, watch
 from pipeline.config import remote_settings, work_dir
 from pipeline.errors import SettingsError
 from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
@@ -81,8 +83,10 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
         raise click.UsageError("--all and --verify-rows contradict each other")
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
-    run_id = run_id or _newest(folder)
+    run_id = talk.voice.run_id = run_id or _newest(folder)
     job = remembered_run_job(folder, run_id)
+    dataset = run_details(folder, run_id).run.dataset
+    watch("verify", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
         job,
         base_url=flags["base_url"],
@@ -108,6 +112,7 @@ def command(run_id: str | None, **flags: Any) -> int:  # noqa: ANN401
     path = write_verify_report(report, ending)
     summary = verify_json(report, code)
     summary["files"]["report"] = str(path)
+    note(summary)
     paths = [report.folder / SUMMARY_NAME]
     paths += [Path(flags["summary"])] if flags["summary"] else []
     for summary_path in paths:
