@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         update_profile,
     )
     from pipeline.proposal import propose_job
+    from pipeline.reconcile.reconciler import ReconcileRequest, reconcile_source
+    from pipeline.reconcile.report import FieldReport, ReconcileReport
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
     from pipeline.settings import Credentials, Job, RemoteSettings, Secret
@@ -51,6 +53,7 @@ _HOMES = {
     "Continuation": "continuing",
     "Credentials": "settings",
     "ExportReport": "export.exporter",
+    "FieldReport": "reconcile.report",
     "Finding": "findings",
     "Identifier": "profiles",
     "ImportRequest": "line",
@@ -58,6 +61,8 @@ _HOMES = {
     "PipelineError": "errors",
     "ProfileReply": "profiles",
     "Purged": "retention",
+    "ReconcileReport": "reconcile.report",
+    "ReconcileRequest": "reconcile.reconciler",
     "RemoteSettings": "settings",
     "ResumePlan": "resuming",
     "RowCounts": "outcomes",
@@ -76,6 +81,7 @@ _HOMES = {
     "list_runs": "journal",
     "propose_job": "proposal",
     "purge_runs": "retention",
+    "reconcile_source": "reconcile.reconciler",
     "remembered_job": "continuing",
     "remembered_run_job": "continuing",
     "resumable_runs": "continuing",
@@ -94,6 +100,7 @@ __all__ = [
     "Continuation",
     "Credentials",
     "ExportReport",
+    "FieldReport",
     "Finding",
     "Identifier",
     "ImportRequest",
@@ -101,6 +108,8 @@ __all__ = [
     "PipelineError",
     "ProfileReply",
     "Purged",
+    "ReconcileReport",
+    "ReconcileRequest",
     "RemoteSettings",
     "ResumePlan",
     "RowCounts",
@@ -119,6 +128,7 @@ __all__ = [
     "list_runs",
     "propose_job",
     "purge_runs",
+    "reconcile_source",
     "remembered_job",
     "remembered_run_job",
     "resumable_runs",

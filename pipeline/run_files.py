@@ -140,15 +140,17 @@ def _write_rejected(
         "_row_no": pl.UInt64(),
         **dict.fromkeys(list(tool)[1:], pl.String()),
     }
-    dialect = source.csv
-    form = (
-        FileForm(source.kind, hands_back=True)
-        if dialect is None
-        else FileForm("csv", dialect.delimiter, dialect.encoding)
-    )
     path = folder / f"rejected.{source.kind}"
-    write_frames(path, form, frames, schema)
+    write_frames(path, form_of(source), frames, schema)
     return path
+
+
+def form_of(source: Source) -> FileForm:
+    """Return the form in which rows of *source* are handed back: its own."""
+    dialect = source.csv
+    if dialect is None:
+        return FileForm(source.kind, hands_back=True)
+    return FileForm("csv", dialect.delimiter, dialect.encoding)
 
 
 def _messages(check: CheckResult) -> pl.DataFrame:

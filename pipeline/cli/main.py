@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "resume": ("resume", "Go on with an interrupted import."),
     "verify": ("verify", "Read accepted rows back and compare them."),
     "export": ("export", "Write the CRM's profiles to a file."),
+    "reconcile": ("reconcile", "Compare a source with the CRM, per field."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "drill": ("drill", "Try your file and job in a storm, with kill -9."),
     "runs": ("runs", "List runs, show one, remove what old ones left."),
