@@ -83,6 +83,11 @@ def _objects(path: Path) -> Iterator[str]:
         if block is None:
             raise _broken(path, n_objects, "is cut short, or is no JSON")
         text, place = text[place:] + block.decode(), 0
+    if not n_objects:
+        raise SourceUnusableError(
+            f"{path} is an array that holds no object. Was the export that wrote it "
+            "finished?"
+        )
     if text[place + 1 :].strip() or any(rest.strip() for rest in blocks):
         raise _broken(path, n_objects, "comes behind the end of the array")
 

@@ -1,11 +1,14 @@
 """Every generated edit gets its class, in every form of the other side."""
 
 import asyncio
-import random
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edits import JOB, World, world, write_profiles, write_source
 from pipeline import ReconcileReport, ReconcileRequest, reconcile_source
@@ -16,7 +19,6 @@ from pipeline.settings import Job
 N_PEOPLE = 300
 FORMS = ("csv", "parquet", "portal", "jsonl", "json")
 SUFFIX = {"portal": "csv"}
-SEEDS = (20_260_101, random.SystemRandom().randrange(10**9))
 
 
 def job_for(folder: Path, source: Path) -> Job:
@@ -48,15 +50,11 @@ def told(report: ReconcileReport) -> pl.DataFrame:
     return pl.read_parquet(report.files["differences_parquet"])
 
 
-@pytest.mark.parametrize("has_baseline", [True, False], ids=["three-way", "two-way"])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_generated_edits_are_classified_as_they_were_made(
-    tmp_path: Path, seed: int, form: str, has_baseline: bool
+def check(
+    folder: Path, seed: int, form: str, *, n_people: int, has_baseline: bool
 ) -> None:
-    print("seed", seed)
-    made = world(seed, N_PEOPLE)
-    report = compared(tmp_path, made, form, seed, has_baseline=has_baseline)
+    made = world(seed, n_people)
+    report = compared(folder, made, form, seed, has_baseline=has_baseline)
     lines = told(report)
     fields = lines.filter(pl.col("field").is_not_null())
     found = {
@@ -72,10 +70,38 @@ def test_generated_edits_are_classified_as_they_were_made(
     assert strangers.height == len(made.only_in_crm)
     counted = {name: sum(f.counts[name] for f in report.fields) for name in FieldClass}
     assert sum(counted.values()) == len(made.edits) + 2 * report.rows[RowClass.MATCHED]
-    assert counted[FieldClass.CRM_EDITED] == sum(
-        word == "crm_edited" for word in found.values()
-    )
+    for name, n_rows in Counter(found.values()).items():
+        assert counted[FieldClass(name)] == n_rows
     assert report.crm.lacking == report.crm.unknown == ()
-    assert report.n_compared == N_PEOPLE
+    assert report.n_compared == n_people
     csv = pl.read_csv(report.files["differences"], infer_schema=False)
     assert csv.height == lines.height
+
+
+@pytest.mark.parametrize("has_baseline", [True, False], ids=["three-way", "two-way"])
+@pytest.mark.parametrize("form", FORMS)
+def test_generated_edits_are_classified_as_they_were_made(
+    tmp_path: Path,
+    form: str,
+    has_baseline: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    check(tmp_path, 20_260_101, form, n_people=N_PEOPLE, has_baseline=has_baseline)
+
+
+@settings(max_examples=10)
+@given(
+    seed=st.integers(0, 2**32), form=st.sampled_from(FORMS), has_baseline=st.booleans()
+)
+def test_any_edits_are_classified_as_they_were_made(
+    seed: int,
+    form: str,
+    has_baseline: bool,  # noqa: FBT001 - drawn
+) -> None:
+    with TemporaryDirectory() as folder:
+        check(Path(folder), seed, form, n_people=40, has_baseline=has_baseline)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_many_edits_are_classified_as_they_were_made(tmp_path: Path, form: str) -> None:
+    check(tmp_path, 7, form, n_people=20_000, has_baseline=True)
