@@ -31,7 +31,6 @@ ENTRIES: Final[dict[str, pl.DataType]] = {
     "is_linking": pl.Boolean(),
     "digest": pl.UInt128(),
 }
-MAX_ROWS: Final = 2**32 - 1
 _HALF: Final = 2**32
 
 
