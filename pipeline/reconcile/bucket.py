@@ -29,6 +29,7 @@ LINES: Final[dict[str, pl.DataType]] = {
     "crm_value": pl.String(),
     "baseline_value": pl.String(),
 }
+_OWN: Final = frozenset({"side", "row", "number", "profile"})
 MARKS: Final[dict[str, pl.DataType]] = {"row": pl.UInt32(), "mark": pl.UInt64()}
 # A field has a bit; one more than these, and rows are handed back whole.
 MAX_MARKED_FIELDS: Final = 63
@@ -180,9 +181,6 @@ def _matched(
         .join(there, on="row", maintain_order="left")
         .join(then, on="row", how="left", maintain_order="left")
     )
-
-
-_OWN: Final = frozenset({"side", "row", "number", "profile"})
 
 
 def _cells(matched: pl.DataFrame, name: str, rules: BucketRules) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from pipeline.config import read_job
 from pipeline.records import FieldClass, RowClass
 from pipeline.settings import Job
 
-N_PEOPLE = 300
+N_PEOPLE = 200
 FORMS = ("csv", "parquet", "portal", "jsonl", "json")
 SUFFIX = {"portal": "csv"}
 
@@ -88,7 +88,7 @@ def test_generated_edits_are_classified_as_they_were_made(
     check(tmp_path, 20_260_101, form, n_people=N_PEOPLE, has_baseline=has_baseline)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     seed=st.integers(0, 2**32), form=st.sampled_from(FORMS), has_baseline=st.booleans()
 )
