@@ -57,7 +57,9 @@ def main() -> int:
         "--baseline", action="store_true", help="three sides: the export once more"
     )
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=HERE, prefix="data-") as folder:
+    data = HERE / "data"
+    data.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data) as folder:
         try:
             print(json.dumps(compare(Path(folder), asked), indent=2))
         except WrongResultError as error:

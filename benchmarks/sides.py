@@ -85,8 +85,8 @@ def make(folder: Path, n_rows: int, kind: str) -> dict[str, int]:
     together = pl.scan_parquet(parts)
     if kind == "csv":
         tags = pl.col("tags").struct.json_encode()
-        told = pl.when(pl.col("tags").is_not_null()).then(tags).alias("tags")
-        together.with_columns(told).sink_csv(folder / "crm.csv")
+        flat = pl.when(pl.col("tags").is_not_null()).then(tags).alias("tags")
+        together.with_columns(flat).sink_csv(folder / "crm.csv")
     else:
         together.sink_parquet(folder / "crm.parquet")
     for part in parts:

@@ -31,7 +31,7 @@ def found(field: str, *sides: Any, **more: Any) -> str | None:
     return None if told is None else str(told)
 
 
-TWO_WAY = [
+TWO_WAY: list[tuple[str, Any, Any, str]] = [
     ("firstName", "Ewa", " Ewa", "equal"),
     ("firstName", "Ewa", "Eva", "differs"),
     ("firstName", "Ewa", None, "missing"),
@@ -45,7 +45,7 @@ TWO_WAY = [
     ("agreements.sms", None, False, "equal"),
     ("firstName", None, "Ewa", "differs"),
 ]
-THREE_WAY = [
+THREE_WAY: list[tuple[Any, Any, Any, str]] = [
     ("Ewa", "Ewa", "Jan", "equal"),
     ("Ewa", "Jan", "Jan", "source_newer"),
     ("Ewa", None, None, "source_newer"),

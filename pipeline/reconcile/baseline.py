@@ -64,7 +64,8 @@ def open_baseline(
     """
     path = Path(wanted)
     if path.exists():
-        file = open_profiles(path, fields, identifiers, scratch)
+        folder = make_private_dir(scratch / "baseline")
+        file = open_profiles(path, fields, identifiers, folder)
         columns = file.columns
         return Baseline(file, wanted, frozenset(columns.cells), columns.untyped)
     if path.suffix:

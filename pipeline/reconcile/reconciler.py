@@ -213,7 +213,6 @@ class _Comparison:
     def run(self) -> ReconcileReport:
         """Let the sides meet, compare them, and write what was found."""
         line, tally = self.rows.line, Tally()
-        folder = make_private_dir(line.folder)
         meeting = Meeting(
             self.rows,
             self.crm,
@@ -226,6 +225,7 @@ class _Comparison:
         with Spill(line.scratch / "waiting", max_rows=HELD_ROWS) as waiting:
             met = meeting.gather(waiting)
             rules = self._rules(met)
+            folder = make_private_dir(line.folder)
             files = _write_differences(folder, self._lines(waiting, rules, tally))
         marks = pl.concat([pl.DataFrame(schema=MARKS), *tally.marks])
         n_repairable = 0

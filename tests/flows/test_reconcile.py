@@ -1,7 +1,7 @@
 """A repair file, fed to the same job, ends in agreement; nothing is ever guessed."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class Desk:
         """Write all profiles in full, as an export by id would."""
         return self.dump_of(list(self.sandbox.profiles()))
 
-    def dump_of(self, profiles: list[dict[str, Any]]) -> Path:
+    def dump_of(self, profiles: Sequence[Mapping[str, Any]]) -> Path:
         path = self.folder / "full.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in profiles))
         return path
@@ -206,6 +206,7 @@ async def test_what_is_erased_is_compared_and_repaired(tmp_path: Path) -> None:
     rows = "\nrows: {null_token: NIL, allow_erase: {city: 2}}\n"
     async with desk(tmp_path) as at:
         job = at.job(source, "", rows)
+        there: list[dict[str, Any]]
         there = [{"customId": "A", "city": "Lodz"}, {"customId": "B", "city": None}]
         report = await at.compared(job, at.dump_of(there))
 
@@ -258,7 +259,7 @@ async def test_nobody_is_guessed_where_two_could_be_meant(tmp_path: Path) -> Non
         assert report.crm.n_shared == 2
         assert report.n_disagreeing == 1 + 4
         torn = lines_of(report).filter(pl.col("class") == "several_profiles")
-        assert torn["row_no", "profile"].rows() == [
+        assert torn.select("row_no", "profile").rows() == [
             (1, "customId=A"),
             (1, "customId=Z"),
             (4, "customId=P1"),
@@ -358,9 +359,10 @@ async def test_numbers_may_differ_as_far_as_they_are_told_to(tmp_path: Path) -> 
     source = tmp_path / "people.jsonl"
     rows = [{"customId": f"C{n}", "attributes": {"points": 10}} for n in range(4)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    there = [
+    points: tuple[Any, ...] = (11, 9.5, 12, "eleven")
+    there: list[dict[str, Any]] = [
         {"customId": f"C{n}", "attributes": {"points": value}}
-        for n, value in enumerate((11, 9.5, 12, "eleven"))
+        for n, value in enumerate(points)
     ]
     async with desk(tmp_path) as at:
         report = await at.compared(
