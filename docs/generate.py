@@ -67,8 +67,8 @@ NUMBERS: Final = {
     "is no such profile, or the API refused the content.",
     "DIFFERENT": "Read back, an accepted row differs from what was sent, or is absent "
     "after its time; of `reconcile`: more rows disagree than `--fail-over` allows.",
-    "INCOMPLETE": "An export that the cap of the list cut off; a comparison with a part "
-    "of the CRM out of sight; a demo that did not go as it should.",
+    "INCOMPLETE": "An export that the cap of the list cut off; a comparison with a "
+    "part of the CRM out of sight; a demo that did not go as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
     "DEFECT": "A defect of the tool. Please report it.",
     "INTERRUPTED": "What was not proven is pending.",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.connection import unless_stopped
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir
@@ -21,7 +22,13 @@ from pipeline.line import ImportRequest, check_line, open_line
 from pipeline.locks import lock_folder
 from pipeline.progress import NO_PROGRESS
 from pipeline.reconcile.baseline import open_baseline
-from pipeline.reconcile.bucket import MARKS, BucketRules, Tally, compare_bucket
+from pipeline.reconcile.bucket import (
+    LINES,
+    MARKS,
+    BucketRules,
+    Tally,
+    compare_bucket,
+)
 from pipeline.reconcile.compare import FieldRules
 from pipeline.reconcile.crm_side import exported_crm
 from pipeline.reconcile.meeting import HELD_ROWS, Meeting
@@ -53,17 +60,13 @@ if TYPE_CHECKING:
     from pipeline.settings import Job
     from pipeline.settings import Mapping as FieldMapping
 
-DIFFERENCES: Final[dict[str, pl.DataType]] = {
+_PLACES: Final[dict[str, pl.DataType]] = {
     "source": pl.String(),
     "row_no": pl.UInt64(),
     "profile_no": pl.UInt64(),
-    "profile": pl.String(),
-    "field": pl.String(),
-    "class": pl.String(),
-    "source_value": pl.String(),
-    "crm_value": pl.String(),
-    "baseline_value": pl.String(),
 }
+_TOLD: Final = {name: LINES[name] for name in LINES if name not in ("row", "number")}
+DIFFERENCES: Final = _PLACES | _TOLD
 N_EXAMPLES: Final = 5
 CSV_ROWS: Final = 200_000
 
@@ -141,8 +144,7 @@ async def reconcile_source(
         if stop is not None:
             raise stop  # an import would not send a row of it
         rows = SourceRows(line, check)
-        file, reasons, guid = await _crm(request, line, connector, fields)
-        baseline = None
+        baseline = None  # before an hour of asking
         if request.baseline is not None:
             baseline = open_baseline(
                 request.baseline,
@@ -151,6 +153,7 @@ async def reconcile_source(
                 work_dir=request.work_dir,
                 scratch=scratch,
             )
+        file, reasons, guid = await _crm(request, line, connector, fields)
         comparison = _Comparison(
             request, rows, file, baseline, reasons, guid, ignored, tolerances
         )
@@ -187,9 +190,10 @@ async def _crm(
         return open_profiles(request.against, fields, identifiers, scratch), (), None
     if connector is None:
         raise SettingsError("to compare with the CRM, the service has to be named")
-    export = await exported_crm(connector, scratch, expected_guid=line.pin)
+    export = await unless_stopped(
+        exported_crm(connector, scratch, expected_guid=line.pin), request.stop
+    )
     request.on_workspace(export.workspace)
-    request.stop.check()
     name = f"the workspace {export.workspace.name}"
     file = open_profiles(
         export.path, fields, identifiers, scratch, whole=export.whole, name=name
@@ -328,7 +332,7 @@ def _placed(lines: pl.DataFrame, source: pl.Expr, row_no: pl.Expr) -> pl.DataFra
     """Say where the rows of lines stand, `DIFFERENCES`."""
     profile_no = pl.col("number").cast(pl.UInt64) + 1
     places = {"source": source, "row_no": row_no, "profile_no": profile_no}
-    return lines.select(*list(DIFFERENCES)[3:], **places).select(DIFFERENCES.keys())
+    return lines.select(*_TOLD, **places).select(DIFFERENCES.keys())
 
 
 def _write_differences(folder: Path, lines: Iterator[pl.DataFrame]) -> dict[str, Path]:

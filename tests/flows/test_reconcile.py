@@ -17,11 +17,14 @@ from pipeline import (
     Job,
     ReconcileReport,
     ReconcileRequest,
+    StopSignal,
+    Workspace,
     reconcile_source,
     run_import,
 )
 from pipeline.config import read_job
 from pipeline.errors import (
+    InterruptedRunError,
     LimitError,
     SettingsError,
     SourceChangedError,
@@ -309,6 +312,45 @@ async def test_what_an_incomplete_export_does_not_show_is_unknown(
 
 
 @pytest.mark.anyio
+async def test_an_empty_workspace_lacks_everybody(tmp_path: Path) -> None:
+    source = tmp_path / "people.csv"
+    source.write_text("customId,firstName\nA,Ewa\nB,Jan\n")
+    async with desk(tmp_path) as at:
+        report = await at.compared(at.job(source, ""))
+
+        assert classes(report) == {"only_in_source": 2}
+        assert report.n_repairable == 2
+
+
+@pytest.mark.anyio
+async def test_who_asks_to_stop_is_obeyed(tmp_path: Path) -> None:
+    source = tmp_path / "people.csv"
+    source.write_text("customId,firstName\nA,Ewa\n")
+    async with desk(tmp_path) as at:
+        stop = StopSignal()
+
+        def ask(_workspace: Workspace) -> None:
+            stop.request()
+
+        with pytest.raises(InterruptedRunError):
+            await at.compared(at.job(source, ""), on_workspace=ask, stop=stop)
+        assert not list((tmp_path / "work" / "runs").glob("*"))
+        assert not (tmp_path / "work" / "scratch").exists()
+
+
+@pytest.mark.anyio
+async def test_without_a_service_the_other_side_has_to_be_a_file(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "people.csv"
+    source.write_text("customId,firstName\nA,Ewa\n")
+    async with desk(tmp_path) as at:
+        request = ReconcileRequest(at.job(source, ""), tmp_path / "work")
+        with pytest.raises(SettingsError, match="has to be named"):
+            await reconcile_source(request, None)
+
+
+@pytest.mark.anyio
 async def test_another_workspace_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "people.csv"
     source.write_text("customId,firstName\nA,Ewa\n")
@@ -327,7 +369,7 @@ async def test_a_former_run_tells_who_changed(tmp_path: Path) -> None:
     source.write_text(header + "A,Ewa,Pila\nB,Jan,Hel\nC,Ola,Sopot\n")
     async with desk(tmp_path) as at:
         run_id = await at.imported(at.job(before, ""))
-        there = [
+        there: list[dict[str, Any]] = [
             {"customId": "A", "firstName": "Ewa", "city": "Kutno"},
             {"customId": "B", "firstName": "Joan", "city": ""},
             {"customId": "C", "firstName": "Ola", "city": None},
