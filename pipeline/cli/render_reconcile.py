@@ -125,7 +125,7 @@ def _out_of_sight(report: ReconcileReport) -> list[str]:
         )
     if crm.unknown:
         lines.append(
-            f"columns of the other side that are no field: {', '.join(crm.unknown)}"
+            f"columns of the other side that were left out: {', '.join(crm.unknown)}"
         )
     return lines
 

@@ -105,6 +105,6 @@ def _text(path: Path) -> TextFile:
 
 def _broken(path: Path, n_objects: int, what: str) -> SourceUnusableError:
     return SourceUnusableError(
-        f"{path} is an array of {n_objects:,} JSON objects, and what follows {what}. "
+        f"{path}: what follows object {n_objects:,} of its JSON array {what}. "
         "Was the export that wrote it finished?"
     )

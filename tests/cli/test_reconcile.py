@@ -146,7 +146,7 @@ def test_columns_that_are_no_field_are_named(shell: Shell) -> None:
     ended = shell.run("reconcile", "people.csv", "--against", "crm.csv")
 
     assert ended.code == 4
-    assert "that are no field: shoe size\n" in ended.err
+    assert "that were left out: shoe size\n" in ended.err
     assert "2 profiles of the CRM share an identifier with another one" in ended.err
     assert "        1 meet several profiles" in ended.err
 
