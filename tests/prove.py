@@ -26,6 +26,7 @@ from torture import (
     power_loss,
     schedules,
     soak,
+    three_way,
 )
 from torture.kills import kills
 from torture.proof import Chapter, Machine
@@ -43,6 +44,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
+    "three-way": three_way.prove,
     "canaries": canaries.prove,
     "mutants": mutants.prove,
 }

@@ -1,6 +1,5 @@
 """Every generated edit gets its class, in every form of the other side."""
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,44 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edits import JOB, World, world, write_profiles, write_source
-from pipeline import ReconcileReport, ReconcileRequest, reconcile_source
-from pipeline.config import read_job
+from edits import world
 from pipeline.records import FieldClass, RowClass
-from pipeline.settings import Job
+from torture import three_way
+from torture.three_way import FORMS, classes_of, compared
 
 N_PEOPLE = 200
-FORMS = ("csv", "parquet", "portal", "jsonl", "json")
-SUFFIX = {"portal": "csv"}
-
-
-def job_for(folder: Path, source: Path) -> Job:
-    path = folder / "job.yaml"
-    path.write_text(f"version: 1\nsource: {{path: {source.name}}}{JOB}")
-    job = read_job(path).job
-    return job.model_copy(
-        update={"source": job.source.model_copy(update={"path": str(source)})}
-    )
-
-
-def compared(
-    folder: Path, made: World, form: str, seed: int, *, has_baseline: bool
-) -> ReconcileReport:
-    source, suffix = folder / "people.csv", SUFFIX.get(form, form)
-    write_source(source, made.source)
-    write_profiles(folder / f"crm.{suffix}", made.crm, form, seed)
-    write_profiles(folder / f"then.{suffix}", made.baseline, form, seed + 1)
-    request = ReconcileRequest(
-        job_for(folder, source),
-        folder / "work",
-        against=folder / f"crm.{suffix}",
-        baseline=str(folder / f"then.{suffix}") if has_baseline else None,
-    )
-    return asyncio.run(reconcile_source(request, None))
-
-
-def told(report: ReconcileReport) -> pl.DataFrame:
-    return pl.read_parquet(report.files["differences_parquet"])
 
 
 def check(
@@ -55,14 +22,10 @@ def check(
 ) -> None:
     made = world(seed, n_people)
     report = compared(folder, made, form, seed, has_baseline=has_baseline)
-    lines = told(report)
-    fields = lines.filter(pl.col("field").is_not_null())
-    found = {
-        (row_no, name): word
-        for row_no, name, word in fields["row_no", "field", "class"].iter_rows()
-    }
+    found = classes_of(report)
 
     assert found == made.truth(has_baseline=has_baseline)
+    lines = pl.read_parquet(report.files["differences_parquet"])
     whole = lines.filter(pl.col("field").is_null())
     alone = whole.filter(pl.col("class") == RowClass.ONLY_IN_SOURCE.value)
     assert set(alone["row_no"]) == made.only_in_source
@@ -102,6 +65,5 @@ def test_any_edits_are_classified_as_they_were_made(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-def test_many_edits_are_classified_as_they_were_made(tmp_path: Path, form: str) -> None:
-    check(tmp_path, 7, form, n_people=20_000, has_baseline=True)
+def test_many_edits_are_classified_as_they_were_made() -> None:
+    assert three_way.prove(200).is_met

@@ -139,7 +139,6 @@ class Meeting:
 
     def _join(self, waiting: Spill, side: Side, pairs: Pairs, number: int) -> None:
         """Send the profiles of a side to the rows that they met."""
-        first = 0
         for frame in self._passing(side):
             if frame.is_empty():
                 continue
