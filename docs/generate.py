@@ -275,7 +275,7 @@ OF_PROFILE_FILES: Final = (
     "A field without a column is not compared, and named; only in an object "
     "`attributes` or `agreements` of JSON, a missing key is an empty field. A cell of "
     "CSV, and a text in an attribute of Parquet, has no type: `12` may be the number "
-    "or the text, and is equal to both."
+    "or the text, and is equal to both; what looks like JSON may be JSON."
 )
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "

@@ -88,7 +88,9 @@ def test_a_baseline_tells_who_changed(
         (12, "13", "differs"),
         (12, "twelve", "differs"),
         (True, "1", "differs"),
-        ("x", '"x"', "differs"),
+        ("x", '"x"', "equal"),
+        ("x", '"y"', "differs"),
+        (["a\nb"], '["a\\nb"]', "equal"),
     ],
 )
 def test_a_text_without_a_type_means_either(source: Any, crm: Any, told: str) -> None:

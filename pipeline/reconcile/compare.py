@@ -2,8 +2,9 @@
 One field of many rows: what the source gives, what the CRM has, and who changed it.
 
 Everything is decided on texts that are equal exactly where values are the same, see
-`canonical`. A file without types, such as CSV, tells `12` and `"12"` in one way; its
-cells have two readings, and are the same as another cell if either of them is.
+`canonical`. A file without types, such as CSV, may mean a number or a text by `12`, and
+JSON by what looks like it; its cells have two readings, and are the same as another
+cell if either of them is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SIDES: Final = ("source", "crm", "baseline")
 _ERASE: Final = "null"
 NOTHING: Final = ("null", '""', "[]", "{}", '"NOT_SPECIFIED"')
 # JSON in a text: what a file without types may mean by it.
-_TYPED: Final = r"^(?:-?[0-9][0-9.eE+-]*|(?i:true|false)|\[.*\]|\{.*\})$"
+_TYPED: Final = r'^(?s:-?[0-9][0-9.eE+-]*|(?i:true|false)|\[.*\]|\{.*\}|".*")$'
 # A double is not exact: 1.1 - 1.0 is a little more than 0.1.
 _SLACK: Final = 1 + 1e-9
 
