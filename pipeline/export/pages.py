@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.contract import LIST_SEX_TO_NATIVE, LIST_TO_NATIVE
+from pipeline.contract import LIST_TO_NATIVE
 from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ COLUMNS: Final[dict[str, pl.DataType]] = {
     ),
     "tags": pl.List(pl.String()),
 }
+# API 3.10: the list has a word of its own for it.
+_LIST_SEX: Final = {"UNDEFINED": "NOT_SPECIFIED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def frame_of(profiles: Iterable[dict[str, Any]]) -> pl.DataFrame:
         [_cell(row.get(name), dtype) for name, dtype in schema.items()] for row in rows
     ]
     return pl.DataFrame(cells, schema=schema, orient="row").with_columns(
-        pl.col("sex").replace(LIST_SEX_TO_NATIVE)
+        pl.col("sex").replace(_LIST_SEX)
     )
 
 
