@@ -113,8 +113,8 @@ def compare_bucket(bucket: pl.DataFrame, rules: BucketRules) -> BucketResult:
         found = classify(cells, rule)
         values = found.value_counts().drop_nulls().iter_rows()
         counted[rule.field] = Counter({FieldClass(name): n for name, n in values})
-        in_source[rule.field] = _n_given(cells["source"])
-        in_crm[rule.field] = _n_given(cells["crm"])
+        in_source[rule.field] = _n_given(matched[rule.field])
+        in_crm[rule.field] = _n_given(matched[f"crm:{rule.field}"])
         parts.append(_field_lines(cells, found, rule.field))
     fields = [rule.field for rule in rules.fields]
     lines = _sorted(pl.concat(parts), fields)

@@ -16,7 +16,7 @@ import polars as pl
 
 from pipeline.connection import unless_stopped
 from pipeline.erasing import excess
-from pipeline.errors import SettingsError
+from pipeline.errors import InvariantError, SettingsError
 from pipeline.files import make_private_dir, make_work_dir
 from pipeline.line import ImportRequest, check_line, open_line
 from pipeline.locks import lock_folder
@@ -118,6 +118,7 @@ async def reconcile_source(
         AccessError, RemoteError, ContractError: As the service answers.
         LockedError: Another run holds the work folder.
         StoppedError: Somebody asked to stop.
+        InvariantError: The rows do not add up.
 
     Cost: see `meeting`; a line a difference on disk.
     """
@@ -295,9 +296,12 @@ class _Comparison:
             guid=self.guid,
         )
         n_read = sum(check.n_rows)
-        states = Counter(check.exceptions["state"])
+        states = Counter(self.rows.exceptions[0]["state"])
         n_compared = sum(tally.rows.values()) - tally.rows[RowClass.ONLY_IN_CRM]
-        n_folded, n_empty = states[State.FOLDED.value], states[State.EMPTY.value]
+        if n_read != n_compared + states.total():
+            raise InvariantError(
+                f"{n_read} rows were read, {n_compared} compared, {states.total()} not"
+            )
         examples = _placed(tally.examples, *self.rows.place_of(pl.col("row")))
         return ReconcileReport(
             run_id=line.run_id,
@@ -306,9 +310,9 @@ class _Comparison:
             crm=side,
             baseline=None if self.baseline is None else self.baseline.name,
             n_read=n_read,
-            n_blocked=n_read - n_compared - n_folded - n_empty,
-            n_folded=n_folded,
-            n_empty=n_empty,
+            n_blocked=states[State.BLOCKED.value],
+            n_folded=states[State.FOLDED.value],
+            n_empty=states[State.EMPTY.value],
             rows={found: tally.rows[found] for found in RowClass},
             n_differing=tally.n_differing,
             fields=tuple(

@@ -21,7 +21,7 @@ class FieldReport:
         counts: Every class → rows; they add up to the rows that give or erase it.
         n_matched: Rows that met a profile.
         n_in_source: Of them, rows with a value.
-        n_in_crm: Of the rows that give or erase it, those whose profile has a value.
+        n_in_crm: Of their profiles, those with a value.
     """
 
     field: str

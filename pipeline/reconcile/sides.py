@@ -8,7 +8,7 @@ checked and folded. All sides give the same columns, so that they can wait toget
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -51,11 +51,13 @@ class SourceRows:
     Attributes:
         fields: In the order of the mapping.
         batches: Of the run whose accepted rows alone are meant; None for all rows.
+        exceptions: Set when all frames were given: `Outgoing.exceptions`.
     """
 
     line: Line
     check: CheckResult
     batches: Sequence[BatchOutcome] | None = None
+    exceptions: list[pl.DataFrame] = field(default_factory=list)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ class SourceRows:
                 frame = self._accepted(frame, self.batches)
             number = self.number_of(pl.col("source_no"), pl.col("row_no"))
             yield frame.select(number.alias(NUMBER), *self.fields)
+        self.exceptions[:] = [outgoing.exceptions()]
 
     def _encoded(self, piece: Slice) -> pl.DataFrame:
         plan = self.line.plan

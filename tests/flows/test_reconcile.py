@@ -448,3 +448,21 @@ async def test_a_file_that_cannot_be_compared_is_refused(
             await at.compared(job, other)
 
     assert str(other) in str(told.value)
+
+
+@pytest.mark.anyio
+async def test_rows_that_are_too_large_together_are_blocked_and_counted(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "people.csv"
+    halves = [f"A,{'x' * 600},\n", f"A,,{'y' * 600}\n"]
+    source.write_text("customId,firstName,city\n" + "".join(halves) + "B,Ewa,\n\n")
+    async with desk(tmp_path) as at:
+        job = at.job(source, "", "\ndelivery: {max_bytes: 1000}\n")
+        there = [{"customId": "B", "firstName": "Ewa", "city": "Hel"}]
+        report = await at.compared(job, at.dump_of(there))
+
+        assert classes(report) == {"matched": 1}
+        assert (report.n_read, report.n_blocked, report.n_empty) == (4, 2, 1)
+        assert [field.n_in_crm for field in report.fields] == [1, 1, 1]
+        assert [field.n_in_source for field in report.fields] == [1, 1, 0]
