@@ -139,12 +139,7 @@ async def reconcile_source(
         )
         fields = tuple(reading.rule.name for reading in line.plan.readings)
         ignored, tolerances = _named(request, fields)
-        with SliceStore(scratch / "clean", max_bytes=0) as store:
-            check = check_line(line, store)
-        stop = check.stop or excess(check.erased, request.job.rows.allow_erase)
-        if stop is not None:
-            raise stop  # an import would not send a row of it
-        rows = SourceRows(line, check)
+        rows = _checked(line)
         baseline = None  # before an hour of asking
         if request.baseline is not None:
             baseline = open_baseline(
@@ -159,6 +154,16 @@ async def reconcile_source(
             request, rows, file, baseline, reasons, guid, ignored, tolerances
         )
         return comparison.run()
+
+
+def _checked(line: Line) -> SourceRows:
+    """Read the source once, and refuse what an import would not send a row of."""
+    with SliceStore(line.scratch / "clean", max_bytes=0) as store:
+        check = check_line(line, store)
+    stop = check.stop or excess(check.erased, line.request.job.rows.allow_erase)
+    if stop is not None:
+        raise stop
+    return SourceRows(line, check)
 
 
 def _named(
