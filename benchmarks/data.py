@@ -146,7 +146,13 @@ def clean_frame(first: int, n_rows: int) -> pl.DataFrame:
     Frame:
         out  n, person, then a column per field of `COLUMNS`, null = blank
     """
-    rows = pl.select(pl.int_range(first, first + n_rows, dtype=pl.UInt64).alias("n"))
+    numbers = pl.int_range(first, first + n_rows, dtype=pl.UInt64, eager=True)
+    return clean_rows(numbers)
+
+
+def clean_rows(numbers: pl.Series) -> pl.DataFrame:
+    """Make the true values of the rows of these *numbers*, as `clean_frame` does."""
+    rows = numbers.alias("n").to_frame()
     # A repeated row takes a person of this or an earlier group of 200, never the one
     # of another repeated row: the last place of a group has no person of its own.
     group = noise(N, 1) % (N // ONE_REPEATS + 1)

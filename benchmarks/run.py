@@ -36,6 +36,7 @@ N_TIMES: Final = 3
 DELAY_MS: Final = 100
 CONCURRENCY: Final = 10
 MAX_PEAK_MB: Final = 500
+MAX_RECONCILE_MB: Final = 1000
 MIN_SHARE: Final = 0.95
 ONE_REPEATS: Final = 200  # as in data.py, which this small process must not import
 WAYS: Final = ("ours_texts", "ours", "to_dicts", "to_dicts_careful", "iter_rows")
@@ -197,6 +198,23 @@ class Bench:
                 )
             )
 
+    # -- two sides compared ----------------------------------------------------------
+
+    def reconciliation(self) -> None:
+        """Compare a source with an export of as many profiles, in another order."""
+        n_rows = QUICK_ROWS if self._n_rows == QUICK_ROWS else MEMORY_ROWS
+        told = answer("reconcile.py", "--rows", n_rows)
+        self.raw["reconcile"] = told
+        self.lines += [
+            Line(
+                f"reconcile, {n_rows:,} rows with as many profiles: peak RSS",
+                f"{told['peak_mb']} MB",
+                f"≤ {MAX_RECONCILE_MB} MB",
+                told["peak_mb"] <= MAX_RECONCILE_MB,
+            ),
+            Line("the same, wall and CPU", f"{told['wall_s']} s, {told['cpu_s']} s"),
+        ]
+
 
 def data(n_rows: int, kind: str) -> Path:
     """Make a file, or find it made."""
@@ -215,6 +233,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
         bench = Bench(Path(folder), QUICK_ROWS if is_quick else ROWS)
         parts = [bench.encoders, bench.end_to_end, bench.slow_sink]
+        parts += [bench.reconciliation]
         parts += [] if is_quick else [bench.memory]
         try:
             for part in parts:

@@ -26,6 +26,7 @@ from pipeline.contract import (
     DEFAULT_BASE_URL,
     LINT_CODES,
     NATIVE_FIELDS,
+    PORTAL_TO_NATIVE,
     READ_ONLY_NAMES,
     RESERVED_ATTRIBUTES,
     ROW_CODES,
@@ -33,7 +34,7 @@ from pipeline.contract import (
 )
 from pipeline.health import Ended, Health
 from pipeline.metrics import FAMILIES, PREFIX
-from pipeline.records import State
+from pipeline.records import FieldClass, RowClass, State
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.weather import PRESETS, Weather
 from pipeline.settings import Job
@@ -67,9 +68,10 @@ NUMBERS: Final = {
     "PARTIAL": "Finished, and some rows are blocked or rejected; of `profile`: there "
     "is no such profile, or the API refused the content.",
     "DIFFERENT": "Read back, at the end of an import or by `verify`, an accepted row "
-    "differs from what was sent, or is absent after its time.",
-    "INCOMPLETE": "An export that the cap of the list cut off; a demo that did not go "
-    "as it should.",
+    "differs from what was sent, or is absent after its time; of `reconcile`: more "
+    "rows disagree than `--fail-over` allows.",
+    "INCOMPLETE": "An export that the cap of the list cut off; a comparison with a "
+    "part of the CRM out of sight; a demo that did not go as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
     "DEFECT": "A defect of the tool. Please report it.",
     "INTERRUPTED": "What was not proven is pending.",
@@ -134,6 +136,46 @@ VERIFY_KEYS: Final = {
     "fields": "Field → rows that differ in it.",
     "refusal": "Why nothing more could be read, else null.",
     "files": "`report`, and `differences` where there are any.",
+}
+RECONCILE_KEYS: Final = {
+    "version": "Of this list of keys: 1.",
+    "run_id": "Name of the comparison and of its folder.",
+    "command": "`reconcile`.",
+    "exit_code": "What the process ended with.",
+    "source": "The files, in their order.",
+    "against": "`name`, `workspace` (GUID, null for a file), `profiles`, "
+    "`shared_identifiers` (profiles that share one with another), `complete`, "
+    "`reasons` why it is not, `lacking` (fields that could not be compared), "
+    "`unknown_columns`.",
+    "baseline": "The file or run that both sides once were; null without one.",
+    "rows": "`read` is the sum of `empty`, `blocked`, `folded` and `compared`; "
+    "`compared` is the sum of `matched` and of each other class of a row but "
+    "`only_in_crm`, which counts profiles. `differing` is a part of `matched`.",
+    "disagreeing_share": "Of the rows compared: those that differ, are only in the "
+    "source, or contradict a profile. `--fail-over` is compared with it.",
+    "fields": "Field → `in_source` and `in_crm` (matched rows and their profiles with "
+    "a value), and one number for each class.",
+    "ignored": "Fields of `--ignore-fields`.",
+    "repair_rows": "Rows of the repair file.",
+    "files": "`differences` (CSV), `differences_parquet`, `report`, and `repair` where "
+    "something would have to be sent.",
+}
+ROW_CLASSES: Final = {
+    RowClass.MATCHED: "One row, one profile.",
+    RowClass.ONLY_IN_SOURCE: "No profile has an identifier of the row.",
+    RowClass.UNKNOWN: "The same, among profiles that are not shown to be all.",
+    RowClass.SEVERAL_PROFILES: "The row meets more than one profile; a line for each.",
+    RowClass.SEVERAL_ROWS: "Its only profile meets another row too.",
+    RowClass.ONLY_IN_CRM: "A profile that no row met.",
+}
+FIELD_CLASSES: Final = {
+    FieldClass.EQUAL: "The same; it has no line.",
+    FieldClass.SOURCE_NEWER: "Changed in the source since the baseline.",
+    FieldClass.CRM_EDITED: "Changed in the CRM since the baseline.",
+    FieldClass.BOTH_CHANGED: "Changed in both, to different values.",
+    FieldClass.ERASED: "Not changed in the source, and gone from the CRM.",
+    FieldClass.MISSING: "Empty in the CRM; no baseline tells since when.",
+    FieldClass.DIFFERS: "Other values; no baseline tells who changed.",
 }
 CERTIFICATE_KEYS: Final = {
     "version": "Of this list of keys: 1.",
@@ -265,6 +307,9 @@ CONTENTS: Final = {
     "Exit codes": "exit-codes",
     "summary.json": "summaryjson",
     "verify.json": "verifyjson",
+    "The summary of a comparison": "the-summary-of-a-comparison",
+    "Classes of a comparison": "classes-of-a-comparison",
+    "Files of profiles": "files-of-profiles",
     "The certificate of an export": "the-certificate-of-an-export",
     "doctor": "doctor",
     "health.json": "healthjson",
@@ -315,6 +360,31 @@ OF_THE_LOG: Final = (
     "what looks like a person or a secret is masked; so are some long paths, which "
     "stand in other keys. `--quiet` leaves warnings and errors."
 )
+OF_THE_COMPARISON: Final = (
+    "Of `reconcile`: `summary.json` in the folder of the comparison, at `--summary "
+    "FILE`, and on stdout with `--json`."
+)
+OF_THE_CLASSES: Final = (
+    "`differences.csv` and `differences.parquet` have a line for each field that is "
+    "not equal, and one without a field for each row that met no profile, or several: "
+    "`source`, `row_no`, `profile_no` (in the export, from 1), `profile` (its surest "
+    "identifier), `field`, `class`, and `source_value`, `crm_value`, `baseline_value` "
+    "as JSON. A field that the source does not give is not compared."
+)
+OF_PROFILE_FILES: Final = (
+    "What `--against` and `--baseline` take: CSV, Parquet, JSONL, or a JSON array of "
+    "objects (`.json`), also compressed as sources may be. Columns and keys are taken "
+    "by their native names, `attributes.NAME` and `agreements.NAME`, or as parts of "
+    "the objects `attributes` and `agreements`; by the names of the platform below; an "
+    "attribute of the source also by its bare name; then by the aliases of headers "
+    "above. Tags may be a list, its JSON text, or a column `tags.NAME` of true and "
+    "false for each. A column that is none of these is named and left out; a file "
+    "without an identifier that the source has is refused (65).\n\n"
+    "A field without a column is not compared, and named; only in an object "
+    "`attributes` or `agreements` of JSON, a missing key is an empty field. A cell of "
+    "CSV, and a text in an attribute of Parquet, has no type: `12` may be the number "
+    "or the text, and is equal to both; what looks like JSON may be JSON."
+)
 OF_THE_ENVIRONMENT: Final = (
     "A secret is never taken from the command line or the job file. In the job file, "
     "`${NAME}` stands for any other variable."
@@ -344,6 +414,16 @@ def reference() -> str:
         "## verify.json",
         OF_THE_VERIFICATION,
         _table(("key", "meaning"), _coded(VERIFY_KEYS)),
+        "## The summary of a comparison",
+        OF_THE_COMPARISON,
+        _table(("key", "meaning"), _coded(RECONCILE_KEYS)),
+        "## Classes of a comparison",
+        OF_THE_CLASSES,
+        _table(("class of a row", "meaning"), _coded(ROW_CLASSES)),
+        _table(("class of a field", "meaning"), _coded(FIELD_CLASSES)),
+        "## Files of profiles",
+        OF_PROFILE_FILES,
+        _table(("platform", "field"), ((f"`{a}`", f"`{b}`") for a, b in _PORTAL)),
         "## The certificate of an export",
         OF_THE_CERTIFICATE,
         _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),
@@ -370,6 +450,13 @@ def schema() -> str:
                 part["properties"][name]["description"] = meaning
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(head | found, indent=2, ensure_ascii=False) + "\n"
+
+
+_PORTAL: Final = tuple(
+    (column, field)
+    for column, field in PORTAL_TO_NATIVE.items()
+    if field not in READ_ONLY_NAMES or field == "clientId"
+)
 
 
 # -- parts of the reference --------------------------------------------------------

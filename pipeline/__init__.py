@@ -44,9 +44,12 @@ if TYPE_CHECKING:
         update_profile,
     )
     from pipeline.proposal import propose_job
+    from pipeline.reconcile.reconciler import ReconcileRequest, reconcile_source
+    from pipeline.reconcile.report import FieldReport, ReconcileReport
     from pipeline.report_parts import Ending
     from pipeline.reporting import (
         write_export_report,
+        write_reconcile_report,
         write_run_report,
         write_verify_report,
     )
@@ -71,6 +74,7 @@ _HOMES = {
     "Ended": "health",
     "Ending": "report_parts",
     "ExportReport": "export.exporter",
+    "FieldReport": "reconcile.report",
     "Finding": "findings",
     "Health": "health",
     "Identifier": "profiles",
@@ -81,6 +85,8 @@ _HOMES = {
     "Postbox": "notify",
     "ProfileReply": "profiles",
     "Purged": "retention",
+    "ReconcileReport": "reconcile.report",
+    "ReconcileRequest": "reconcile.reconciler",
     "RemoteSettings": "credentials",
     "ResumePlan": "resuming",
     "RowCounts": "outcomes",
@@ -102,6 +108,7 @@ _HOMES = {
     "list_runs": "journal",
     "propose_job": "proposal",
     "purge_runs": "retention",
+    "reconcile_source": "reconcile.reconciler",
     "remembered_job": "continuing",
     "remembered_run_job": "continuing",
     "resumable_runs": "continuing",
@@ -115,6 +122,7 @@ _HOMES = {
     "verify_run": "verifier",
     "workspace_of": "connection",
     "write_export_report": "reporting",
+    "write_reconcile_report": "reporting",
     "write_json": "writer",
     "write_run_report": "reporting",
     "write_verify_report": "reporting",
@@ -131,6 +139,7 @@ __all__ = [
     "Ended",
     "Ending",
     "ExportReport",
+    "FieldReport",
     "Finding",
     "Health",
     "Identifier",
@@ -141,6 +150,8 @@ __all__ = [
     "Postbox",
     "ProfileReply",
     "Purged",
+    "ReconcileReport",
+    "ReconcileRequest",
     "RemoteSettings",
     "ResumePlan",
     "RowCounts",
@@ -162,6 +173,7 @@ __all__ = [
     "list_runs",
     "propose_job",
     "purge_runs",
+    "reconcile_source",
     "remembered_job",
     "remembered_run_job",
     "resumable_runs",
@@ -176,6 +188,7 @@ __all__ = [
     "workspace_of",
     "write_export_report",
     "write_json",
+    "write_reconcile_report",
     "write_run_report",
     "write_verify_report",
 ]

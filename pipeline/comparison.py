@@ -5,21 +5,25 @@ Liberties (API 3.5, 3.6, 3.9; the rest is not documented and counts as a differe
 outer white space of text; the case of e-mails and UUIDs; phones are their digits;
 `1`, `"true"` and `true` are one consent; tags are a set; 1 and 1.0 are one number. What
 was erased may be missing, null, empty, or the default of its field.
+
+They are told by one function, `canonical`: values are the same where it returns the
+same text. `reconcile/canonical.py` is its fast form for columns.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _NOT_DIGITS: Final = re.compile(r"[^0-9]+")
 _ERASED: Final = frozenset({None, "", False, "NOT_SPECIFIED"})
-_CONSENTS: Final = {"true": True, "1": True, "false": False, "0": False}
+_CONSENTS: Final = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,76 +56,88 @@ def _differences(
         there = found.get(name)
         if name in ("attributes", "agreements") and isinstance(value, dict):
             parts = there if isinstance(there, dict) else {}
-            same = _same_consent if name == "agreements" else _same_value
             for part, wanted in value.items():
-                if not _is_held(wanted, parts.get(part), same):
-                    yield Difference(f"{name}.{part}", wanted, parts.get(part))
-        elif not _is_held(value, there, _SAME.get(name, _same_value)):
+                field = f"{name}.{part}"
+                if not is_held(field, wanted, parts.get(part)):
+                    yield Difference(field, wanted, parts.get(part))
+        elif not is_held(name, value, there):
             yield Difference(name, value, there)
 
 
-def _is_held(wanted: object, there: object, same: Any) -> bool:  # noqa: ANN401 - a rule
+def is_held(field: str, wanted: object, there: object) -> bool:
+    """
+    Return whether a profile that has *there* in *field* holds *wanted*.
+
+    Args:
+        field: Its dotted path.
+        wanted: None asks for nothing: null, empty, or the default of the field.
+        there: None where the profile has no such field.
+    """
     if wanted is None:
         return there in ([], {}) or (_is_plain(there) and there in _ERASED)
-    return there is not None and bool(same(wanted, there))
+    return there is not None and canonical(field, wanted) == canonical(field, there)
 
 
 def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, str | bool)
 
 
-def _same_value(wanted: object, there: object) -> bool:
-    if isinstance(wanted, str) and isinstance(there, str):
-        return _text(wanted) == _text(there)
-    if isinstance(wanted, dict) and isinstance(there, dict):
-        return wanted.keys() == there.keys() and all(
-            _same_value(value, there[name]) for name, value in wanted.items()
-        )
-    if isinstance(wanted, list) and isinstance(there, list):
-        return len(wanted) == len(there) and all(
-            _same_value(*pair) for pair in zip(wanted, there, strict=True)
-        )
-    # A truth value is no number here, though Python counts it as one.
-    is_truth = isinstance(wanted, bool), isinstance(there, bool)
-    return is_truth[0] == is_truth[1] and wanted == there
+def canonical(field: str, value: object) -> str:
+    """
+    Return a text that two values of *field* share exactly where they are the same.
+
+    Args:
+        field: Its dotted path.
+        value: As JSON is parsed.
+    """
+    if field.startswith("agreements."):
+        return _CONSENTS.get(str(value).lower()) or _value(value)
+    return _CANONICAL.get(field, _value)(value)
 
 
-def _same_consent(wanted: object, there: object) -> bool:
-    return _CONSENTS.get(str(wanted).lower(), wanted) == _CONSENTS.get(
-        str(there).lower(), there
-    )
+def _value(value: object) -> str:
+    """Return JSON with texts trimmed and numbers in one form each."""
+    if isinstance(value, str):
+        return _json(_text(value))
+    if isinstance(value, bool) or value is None:
+        # A truth value is no number here, though Python counts it as one.
+        return _json(value)
+    if isinstance(value, dict):
+        members = (f"{_json(key)}:{_value(value[key])}" for key in sorted(value))
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_value, value)) + "]"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return repr(value)
 
 
-def _same_caseless(wanted: object, there: object) -> bool:
-    return _text(str(wanted)).casefold() == _text(str(there)).casefold()
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _same_phone(wanted: object, there: object) -> bool:
-    return _digits(wanted) == _digits(there)
+def _caseless(value: object) -> str:
+    return _json(_text(str(value)).casefold())
 
 
-def _same_id(wanted: object, there: object) -> bool:
-    return str(wanted) == str(there)
+def _phone(value: object) -> str:
+    return _NOT_DIGITS.sub("", str(value)).removeprefix("00")
 
 
-def _same_tags(wanted: object, there: object) -> bool:
-    if not isinstance(wanted, list) or not isinstance(there, list):
-        return False
-    return {_text(str(tag)) for tag in wanted} == {_text(str(tag)) for tag in there}
+def _tags(value: object) -> str:
+    if not isinstance(value, list):
+        return _value(value)
+    return "[" + ",".join(sorted({_json(_text(str(tag))) for tag in value})) + "]"
 
 
 def _text(value: str) -> str:
     return unicodedata.normalize("NFC", value.strip())
 
 
-def _digits(value: object) -> str:
-    return _NOT_DIGITS.sub("", str(value)).removeprefix("00")
-
-
-_SAME: Final = {
-    "clientId": _same_id,
-    "email": _same_caseless,
-    "uuid": _same_caseless,
-    "phone": _same_phone,
-    "tags": _same_tags,
+_CANONICAL: Final[Mapping[str, Callable[[object], str]]] = {
+    "clientId": str,
+    "email": _caseless,
+    "uuid": _caseless,
+    "phone": _phone,
+    "tags": _tags,
 }

@@ -204,6 +204,20 @@ LIST_TO_NATIVE: Final = {
     "last_activity_date": "lastActivityDate",
 }
 
+# API 3.6: how agreements are called inside the platform; a file of its portal may too.
+PORTAL_TO_NATIVE: Final = {
+    **LIST_TO_NATIVE,
+    "newsletter_agreement": "agreements.email",
+    "receive_smses": "agreements.sms",
+    "receive_push_messages": "agreements.push",
+    "receive_webpush_messages": "agreements.webPush",
+    "receive_btooth_messages": "agreements.bluetooth",
+    "receive_rfid_messages": "agreements.rfid",
+    "receive_wifi_messages": "agreements.wifi",
+}
+# API 3.10: the list has a word of its own for a sex that nobody told.
+LIST_SEX_TO_NATIVE: Final = {"UNDEFINED": "NOT_SPECIFIED"}
+
 # -- what can be wrong with a row ----------------------------------------------------
 
 ROW_CODES: Final = {

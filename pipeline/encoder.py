@@ -93,6 +93,34 @@ def encode(
     return Encoded(frame, lane)
 
 
+def encode_cells(done: Transformed, plan: TransformPlan) -> pl.DataFrame:
+    """
+    Write the clean cells of a slice, each as the JSON text that its row would hold.
+
+    Frame:
+        out  source_no, row_no, then the fields, String: the JSON text of a value,
+             `null` where the cell erases its field, null where nothing is given
+
+    Rows: count and order unchanged.
+    """
+    clean = done.clean
+    marks = {} if done.erased is None else done.erased.to_dict()
+    return clean.select(
+        *ROW_KEY,
+        *(
+            _json_text(
+                clean[name],
+                prefix="",
+                is_raw=name in plan.raw,
+                is_plain=name in plan.plain,
+                erased=marks.get(name),
+            )
+            for name in clean.columns
+            if name not in ROW_KEY
+        ),
+    )
+
+
 def _with_nested(plan: pl.LazyFrame, fields: Sequence[str]) -> pl.LazyFrame:
     """Add the member of each nested object; null where all of its cells are null."""
     for parent in NESTED:
@@ -125,9 +153,23 @@ def _member(
     cells: pl.Series, *, is_raw: bool, is_plain: bool, erased: pl.Series | None
 ) -> pl.Expr:
     """Return `"key":<json>` for a column, null where its cell says nothing."""
-    name, dtype = cells.name, cells.dtype
-    key = name.split(".", 1)[1] if _is_nested(name) else name
+    key = cells.name.split(".", 1)[1] if _is_nested(cells.name) else cells.name
     prefix = json.dumps(key, ensure_ascii=False) + ":"
+    return _json_text(
+        cells, prefix=prefix, is_raw=is_raw, is_plain=is_plain, erased=erased
+    )
+
+
+def _json_text(
+    cells: pl.Series,
+    *,
+    prefix: str,
+    is_raw: bool,
+    is_plain: bool,
+    erased: pl.Series | None,
+) -> pl.Expr:
+    """Return the JSON text of each cell of a column behind *prefix*."""
+    name, dtype = cells.name, cells.dtype
     column = pl.col(name)
     if dtype == pl.Boolean():
         text = pl.when(column).then(pl.lit(prefix + "true"))

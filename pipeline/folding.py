@@ -56,16 +56,21 @@ def folded_text(rows: Iterable[str]) -> str:
     folded: dict[str, str] = {}
     inner: dict[str, dict[str, str]] = {}
     for row in rows:
-        members = _members(row)
+        members = members_of(row)
         for key in _NESTED_KEYS & members.keys():
-            inner.setdefault(key, {}).update(_members(members[key]))
+            inner.setdefault(key, {}).update(members_of(members[key]))
             members[key] = _object(inner[key])
         folded |= members
     return _object(folded)
 
 
-def _members(text: str) -> dict[str, str]:
-    """Return the members of a compact object as texts: key with quotes → value."""
+def members_of(text: str) -> dict[str, str]:
+    """
+    Return the members of a compact object as texts: key with quotes → value.
+
+    Args:
+        text: As the encoder writes it.
+    """
     found: dict[str, str] = {}
     end = 1
     while text[end] != "}":

@@ -142,7 +142,7 @@ def _automatic(columns: Sequence[str]) -> list[FieldRule]:
     for column in columns:
         if column in READ_ONLY_NAMES or column in TOOL_COLUMNS:
             continue
-        name = _field_of(column)
+        name = field_of_column(column)
         if name is not None:
             claims.setdefault(name, []).append(column)
     twice = {name: found for name, found in claims.items() if len(found) > 1}
@@ -157,7 +157,7 @@ def _automatic(columns: Sequence[str]) -> list[FieldRule]:
     ]
 
 
-def _field_of(column: str) -> str | None:
+def field_of_column(column: str) -> str | None:
     """Return the field that *column* names by itself, if any."""
     parent, _, key = column.partition(".")
     if parent == "attributes" and key:

@@ -200,6 +200,38 @@ class VerifyState(StrEnum):
     UNVERIFIED = "unverified"
 
 
+class FieldClass(StrEnum):
+    """
+    How two sides stand to each other in one field that the source gives.
+
+    Without a value of the baseline a difference is only `missing` or `differs`; with
+    one it says who changed: `erased` is an edit in the CRM that left nothing.
+    """
+
+    EQUAL = "equal"
+    SOURCE_NEWER = "source_newer"
+    CRM_EDITED = "crm_edited"
+    BOTH_CHANGED = "both_changed"
+    ERASED = "erased"
+    MISSING = "missing"
+    DIFFERS = "differs"
+
+
+class RowClass(StrEnum):
+    """
+    How a row of the source, or a profile without one, was met: exactly one of these.
+
+    `unknown`: not found among profiles that are not shown to be all.
+    """
+
+    MATCHED = "matched"
+    ONLY_IN_SOURCE = "only_in_source"
+    UNKNOWN = "unknown"
+    SEVERAL_PROFILES = "several_profiles"
+    SEVERAL_ROWS = "several_rows"
+    ONLY_IN_CRM = "only_in_crm"
+
+
 class BatchState(StrEnum):
     """
     What is proven about a batch; `unknown` rows count as pending.

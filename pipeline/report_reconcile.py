@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted
+from pipeline.records import FieldClass, RowClass
 from pipeline.report import (
     Document,
     EquationBar,
@@ -30,263 +30,208 @@ from pipeline.report_parts import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.reconcile.report import Example, FieldReport, ReconcileReport
     from pipeline.report_parts import Ending
 
-# (what `FieldFact` counts, its words, its role)
-VERDICTS: Final[tuple[tuple[str, str, Role], ...]] = (
-    ("n_equal", "equal", Role.GOOD),
-    ("n_source_newer", "source newer", Role.PLANNED),
-    ("n_crm_edited", "CRM edited", Role.WAITING),
-    ("n_both", "both changed", Role.BAD),
-    ("n_different", "different", Role.WARNING),
-    ("n_missing", "missing", Role.CARRIED),
-    ("n_erased", "erased", Role.NEUTRAL),
-)
+FIELDS: Final[dict[FieldClass, tuple[str, Role]]] = {
+    FieldClass.EQUAL: ("equal", Role.GOOD),
+    FieldClass.SOURCE_NEWER: ("source newer", Role.PLANNED),
+    FieldClass.CRM_EDITED: ("CRM edited", Role.WAITING),
+    FieldClass.BOTH_CHANGED: ("both changed", Role.BAD),
+    FieldClass.DIFFERS: ("different", Role.WARNING),
+    FieldClass.MISSING: ("missing", Role.CARRIED),
+    FieldClass.ERASED: ("erased", Role.NEUTRAL),
+}
+ROWS: Final[dict[RowClass, tuple[str, Role, str]]] = {
+    RowClass.ONLY_IN_SOURCE: ("only here", Role.PLANNED, "Not in the CRM."),
+    RowClass.UNKNOWN: (
+        "not found", Role.WAITING, "Not among the profiles seen, which are not all.",
+    ),
+    RowClass.SEVERAL_PROFILES: (
+        "several profiles", Role.BAD, "Its identifiers belong to more than one.",
+    ),
+    RowClass.SEVERAL_ROWS: (
+        "shared profile", Role.BAD, "Another row meets the same profile.",
+    ),
+}  # fmt: skip
+_VERBS: Final = {
+    RowClass.ONLY_IN_SOURCE: "only in the source",
+    RowClass.UNKNOWN: "not found",
+    RowClass.SEVERAL_PROFILES: "with several profiles",
+    RowClass.SEVERAL_ROWS: "sharing a profile",
+    RowClass.ONLY_IN_CRM: "only in the CRM",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldFact:
+def report_of_reconcile(
+    report: ReconcileReport, fail_over: float, ending: Ending
+) -> Document:
     """
-    How one field compares, over the rows that both sides hold.
+    Return the report of a comparison.
 
-    Attributes:
-        n_source_newer: Changed in the source alone since the baseline, as the next two
-            are changed in the CRM alone, and on both sides.
-        n_different: Different, and no baseline tells who changed it.
-        n_missing: Given in the source, and blank in the CRM.
-        n_erased: To be erased by the source, and given in the CRM.
+    Args:
+        fail_over: The share of rows that may disagree.
     """
-
-    name: str
-    n_equal: int
-    n_source_newer: int = 0
-    n_crm_edited: int = 0
-    n_both: int = 0
-    n_different: int = 0
-    n_missing: int = 0
-    n_erased: int = 0
-
-    @property
-    def n_compared(self) -> int:
-        """Rows in which the field was compared."""
-        return self.n_equal + self.n_unequal
-
-    @property
-    def n_unequal(self) -> int:
-        """Rows in which it is not equal."""
-        return sum(getattr(self, name) for name, _, _ in VERDICTS[1:])
-
-
-@dataclass(frozen=True, slots=True)
-class DifferentCell:
-    """
-    A field of a row that both sides hold, or a row that only one side holds.
-
-    Attributes:
-        place: Of the row, in words.
-        verdict: In words, as `VERDICTS` has them.
-        baseline: Like *source* and *crm*, JSON text; "" where there is none.
-    """
-
-    place: str
-    verdict: str
-    field: str = ""
-    source: str = ""
-    crm: str = ""
-    baseline: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileFacts:
-    """
-    Everything that the report of a reconciliation is made of.
-
-    Rows are persons here. `equal + unequal + only_in_source + duplicates` are the rows
-    of the source, and the same with the other side's numbers those of the CRM.
-
-    Attributes:
-        against: The other side in words, such as the workspace or a file.
-        n_unusable: Rows of the source that the mapping blocks.
-        n_repairs: Rows of the repair file.
-        differing_share: Of the rows of both sides; compared with *fail_over*.
-        fail_over: The share from which the command ends with 4; None without a limit.
-        fields: The one with most differences first.
-        files: Name → what it holds, in words.
-    """
-
-    source: str
-    against: str
-    n_equal: int
-    n_unequal: int
-    n_only_source: int
-    n_only_crm: int
-    n_source_duplicates: int
-    n_crm_duplicates: int
-    n_unusable: int
-    n_repairs: int
-    differing_share: float
-    fail_over: float | None
-    fields: tuple[FieldFact, ...]
-    has_baseline: bool = False
-    examples: tuple[DifferentCell, ...] = ()
-    n_different_cells: int = 0
-    files: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def n_differing(self) -> int:
-        """Persons that are not the same on both sides."""
-        return self.n_unequal + self.n_only_source + self.n_only_crm
-
-
-def report_of_reconcile(facts: ReconcileFacts, ending: Ending) -> Document:
-    """Return the report of a reconciliation."""
-    is_over = facts.fail_over is not None and facts.differing_share > facts.fail_over
-    is_same = not facts.n_differing
+    status, role = _status(report, fail_over)
+    names = " and ".join(_name(path) for path in report.sources[:1])
+    more = f" and {len(report.sources) - 1} more" if len(report.sources) > 1 else ""
     return Document(
-        kind=f"Reconciliation of {facts.source} with {facts.against}",
+        kind=f"Comparison of {names}{more} with {report.crm.name}",
         when=ending.when,
-        headline=_headline(facts),
-        status="Both sides agree"
-        if is_same
-        else "Over the limit"
-        if is_over
-        else "Differences found",
-        role=Role.GOOD if is_same else Role.BAD if is_over else Role.WARNING,
-        lead=tuple(_lead(facts)),
-        figures=_figures(facts),
+        headline=_headline(report),
+        status=status,
+        role=role,
+        lead=tuple(_lead(report, fail_over)),
+        figures=_figures(report),
         sections=(
-            Section("Person by person", _equations(facts)),
+            Section("Row by row", _equations(report)),
             *ending.commands(),
-            *_fields(facts),
-            *_examples(facts, ending),
-            Section(
-                "About this reconciliation",
-                (KeyValues((*facts.files, *ended_facts(ending))),),
-            ),
+            *_fields(report),
+            *_examples(report, ending),
+            Section("About this comparison", (KeyValues(_about(report, ending)),)),
         ),
     )
 
 
-def _headline(facts: ReconcileFacts) -> str:
-    n_both = facts.n_equal + facts.n_unequal
-    if not facts.n_differing:
-        return f"{counted(n_both, 'person', 'persons')} compared, and both sides agree."
-    told = [
-        f"{n:,} {words}"
-        for n, words in (
-            (facts.n_unequal, "differ"),
-            (facts.n_only_source, "are only in the source"),
-            (facts.n_only_crm, "are only in the CRM"),
-        )
-        if n
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _n_equal(report: ReconcileReport) -> int:
+    return report.rows[RowClass.MATCHED] - report.n_differing
+
+
+def _status(report: ReconcileReport, fail_over: float) -> tuple[str, Role]:
+    if not report.is_whole:
+        return "A part was out of sight", Role.WAITING
+    if report.share > fail_over:
+        return "More differences than allowed", Role.BAD
+    if report.n_disagreeing or report.rows[RowClass.ONLY_IN_CRM]:
+        return "Differences found", Role.WARNING
+    return "Both sides agree", Role.GOOD
+
+
+def _headline(report: ReconcileReport) -> str:
+    told = f"{_n_equal(report):,} of {counted(report.n_compared, 'row')} agree"
+    rest = [f"{report.n_differing:,} differ"] if report.n_differing else []
+    rest += [
+        f"{report.rows[found]:,} {words}"
+        for found, words in _VERBS.items()
+        if report.rows[found]
     ]
-    return f"{n_both:,} persons are on both sides; {', '.join(told)}."
+    return f"{told}; {', '.join(rest)}." if rest else f"{told}."
 
 
-def _lead(facts: ReconcileFacts) -> list[str]:
-    told = []
-    if facts.n_repairs:
-        rows = counted(facts.n_repairs, "row")
-        told.append(f"The repair file holds {rows}: exactly what has to be sent.")
-    if facts.fail_over is not None:
-        told.append(
-            f"{percent(facts.differing_share)} of the persons differ; the limit is "
-            f"{percent(facts.fail_over)}."
-        )
-    if not facts.has_baseline:
-        told.append("Without a baseline, nobody can tell which side changed a value.")
-    return told
-
-
-def _figures(facts: ReconcileFacts) -> tuple[Figure, ...]:
-    n_both = facts.n_equal + facts.n_unequal
-    return (
-        Figure("On both sides", f"{n_both:,}"),
-        Figure("Equal", f"{facts.n_equal:,}", share(facts.n_equal, n_both), Role.GOOD),
-        Figure(
-            "Different", f"{facts.n_unequal:,}", share(facts.n_unequal, n_both),
-            Role.WARNING if facts.n_unequal else Role.NEUTRAL,
-        ),
-        Figure("Only in the source", f"{facts.n_only_source:,}"),
-        Figure("Only in the CRM", f"{facts.n_only_crm:,}"),
-    )  # fmt: skip
-
-
-def _equations(facts: ReconcileFacts) -> tuple[EquationBar | Sentence, ...]:
-    both = (
-        Part("equal", facts.n_equal, Role.GOOD, "Every compared field is the same."),
-        Part("different", facts.n_unequal, Role.WARNING, "A field at least differs."),
+def _lead(report: ReconcileReport, fail_over: float) -> Iterator[str]:
+    if report.n_repairable:
+        rows = counted(report.n_repairable, "row")
+        yield f"The repair file holds {rows}: exactly what has to be sent."
+    yield (
+        f"{percent(report.share)} of the rows disagree; {percent(fail_over)} may. "
+        "Profiles without a row do not count."
     )
-    source = (
-        *both,
-        Part("only here", facts.n_only_source, Role.PLANNED, "Not in the CRM."),
-        Part(
-            "duplicates", facts.n_source_duplicates, Role.CARRIED,
-            "Another row of the same person counts.",
+    for reason in report.crm.reasons:
+        yield f"Not every profile was seen: {reason}."
+    if report.crm.lacking:
+        yield f"The other side has no {', '.join(report.crm.lacking)}: not compared."
+    if report.baseline is None:
+        yield "Without a baseline, nobody can tell which side changed a value."
+
+
+def _figures(report: ReconcileReport) -> tuple[Figure, ...]:
+    equal, compared = _n_equal(report), report.n_compared
+    only = report.rows[RowClass.ONLY_IN_SOURCE]
+    differing = report.n_differing
+    return (
+        Figure("Rows compared", f"{compared:,}"),
+        Figure("Agree", f"{equal:,}", share(equal, compared), Role.GOOD),
+        Figure(
+            "Differ", f"{differing:,}", share(differing, compared),
+            Role.WARNING if differing else Role.NEUTRAL,
         ),
-        Part("unusable", facts.n_unusable, Role.BAD, "Blocked by the mapping."),
+        Figure("Only in the source", f"{only:,}", share(only, compared)),
+        Figure("Only in the CRM", f"{report.rows[RowClass.ONLY_IN_CRM]:,}"),
     )  # fmt: skip
+
+
+def _equations(report: ReconcileReport) -> tuple[EquationBar | Sentence, ...]:
+    both = (
+        Part("agree", _n_equal(report), Role.GOOD, "Every compared field is the same."),
+        Part("differ", report.n_differing, Role.WARNING, "A field at least differs."),
+    )
+    apart = tuple(
+        Part(label, report.rows[found], role, meaning)
+        for found, (label, role, meaning) in ROWS.items()
+    )
+    left_out = (
+        Part("blocked", report.n_blocked, Role.WARNING, "An import would not send it."),
+        Part("folded", report.n_folded, Role.CARRIED, "Part of another row."),
+        Part("empty", report.n_empty, Role.NEUTRAL, "An empty line."),
+    )
+    n_matched = report.rows[RowClass.MATCHED]
+    n_only = report.rows[RowClass.ONLY_IN_CRM]
     crm = (
         *both,
-        Part("only here", facts.n_only_crm, Role.WAITING, "Not in the source."),
+        Part("only there", n_only, Role.WAITING, "No row of the source meets it."),
         Part(
-            "duplicates", facts.n_crm_duplicates, Role.CARRIED,
-            "Another profile of the same person counts.",
+            "in conflict", report.crm.n_profiles - n_matched - n_only, Role.BAD,
+            "Rows and profiles are not one to one.",
         ),
     )  # fmt: skip
     return (
-        EquationBar("rows of the source", sum(part.n for part in source), source),
+        EquationBar("rows of the source", report.n_read, (*both, *apart, *left_out)),
         Sentence("Seen from the other side:"),
-        EquationBar("profiles of the CRM", sum(part.n for part in crm), crm),
+        EquationBar("profiles of the CRM", report.crm.n_profiles, crm),
     )
 
 
-def _fields(facts: ReconcileFacts) -> tuple[Section, ...]:
-    if not facts.fields:
+def _fields(report: ReconcileReport) -> tuple[Section, ...]:
+    if not report.fields:
         return ()
-    used = tuple(
-        (count, label, role)
-        for count, label, role in VERDICTS
-        if any(getattr(field, count) for field in facts.fields)
-    )
-    lines = tuple(
-        FieldBar(
-            field.name,
-            max(field.n_compared, 1),
-            tuple(
-                Part(label, getattr(field, count), role) for count, label, role in used
-            ),
-            (
-                *(f"{getattr(field, count):,}" for count, _, _ in used),
-                share(field.n_unequal, field.n_compared),
-            ),
-        )
-        for field in facts.fields[:MAX_FIELDS]
-    )
+    used = [
+        found for found in FIELDS if any(field.counts[found] for field in report.fields)
+    ]
+    most_first = sorted(report.fields, key=lambda field: -field.n_different)
+    headings = [FIELDS[found][0] for found in used]
     table = FieldBars(
-        "How each field compares, over the persons that both sides hold.",
+        "How each field compares, over the rows that met a profile.",
         "Field",
         "Share",
-        (*(label[0].upper() + label[1:] for _, label, _ in used), "Not equal"),
-        lines,
-        max(len(facts.fields) - MAX_FIELDS, 0),
+        (*(text[0].upper() + text[1:] for text in headings), "Not equal"),
+        tuple(_field(field, used) for field in most_first[:MAX_FIELDS]),
+        max(len(most_first) - MAX_FIELDS, 0),
     )
     return (Section("Field by field", (table,)),)
 
 
-def _examples(facts: ReconcileFacts, ending: Ending) -> tuple[Section, ...]:
-    if not facts.examples:
-        return ()
-    columns: tuple[str, ...] = ("Row", "Verdict", "Field", "Source", "CRM")
-    columns += ("Baseline",) if facts.has_baseline else ()
-    rows = tuple(
+def _field(field: FieldReport, used: list[FieldClass]) -> FieldBar:
+    return FieldBar(
+        field.field,
+        max(field.n_compared, 1),
+        tuple(Part(FIELDS[found][0], field.counts[found], FIELDS[found][1])
+              for found in used),
         (
-            cell.place, cell.verdict, cell.field,
-            *map(ending.value, (cell.source, cell.crm, cell.baseline)),
-        )[: len(columns)]
-        for cell in facts.examples
+            *(f"{field.counts[found]:,}" for found in used),
+            share(field.n_different, field.n_compared),
+        ),
     )  # fmt: skip
-    n_all = facts.n_different_cells
+
+
+def _examples(report: ReconcileReport, ending: Ending) -> tuple[Section, ...]:
+    if not report.examples:
+        return ()
+    columns: tuple[str, ...] = ("Row", "Profile", "What", "Field", "Source", "CRM")
+    columns += () if report.baseline is None else ("Baseline",)
+    n_all = sum(field.n_different for field in report.fields) + sum(
+        n for found, n in report.rows.items() if found is not RowClass.MATCHED
+    )
+    several = len(report.sources) > 1
+    rows = tuple(
+        _example(example, ending, shows_source=several)[: len(columns)]
+        for example in report.examples
+    )
     table = ExampleTable(
         EXAMPLES_NAME,
         "What is not the same on both sides",
@@ -296,3 +241,35 @@ def _examples(facts: ReconcileFacts, ending: Ending) -> tuple[Section, ...]:
         ("Field", "Source", "CRM", "Baseline"),
     )
     return (Section("Differences", (table,)),)
+
+
+def _example(
+    example: Example, ending: Ending, *, shows_source: bool
+) -> tuple[str, ...]:
+    row = "" if example.row_no is None else str(example.row_no)
+    if shows_source and example.source is not None:
+        row = f"{_name(example.source)} {row}"
+    profile = "" if example.profile_no is None else str(example.profile_no)
+    values = (example.source_value, example.crm_value, example.baseline_value)
+    return (
+        row,
+        profile,
+        example.found.replace("_", " "),
+        example.field or "",
+        *("" if value is None else ending.value(value) for value in values),
+    )
+
+
+def _about(report: ReconcileReport, ending: Ending) -> tuple[tuple[str, str], ...]:
+    facts = [
+        ("Source", ", ".join(_name(path) for path in report.sources)),
+        ("Compared with", report.crm.name),
+        ("Workspace", report.crm.guid),
+        ("Baseline", report.baseline),
+        ("Not compared", ", ".join((*report.ignored, *report.crm.lacking)) or None),
+        ("Unknown columns", ", ".join(report.crm.unknown) or None),
+        ("Run", report.run_id),
+        ("Files", ", ".join(_name(path) for path in report.files.values())),
+    ]
+    known = [(name, told) for name, told in facts if told]
+    return (*known, *ended_facts(ending))

@@ -30,6 +30,7 @@ from pipeline.report_import import (
     report_of_import,
 )
 from pipeline.report_parts import Example
+from pipeline.report_reconcile import report_of_reconcile
 from pipeline.report_sent import Sent
 from pipeline.report_verify import VerifyFacts, WrongCell, report_of_verify
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.export.exporter import ExportReport
     from pipeline.export.windows import Window
     from pipeline.importer import RunReport
+    from pipeline.reconcile.report import ReconcileReport
     from pipeline.report import Document
     from pipeline.report_parts import Ending
     from pipeline.verify_report import VerifyReport
@@ -290,6 +292,26 @@ def _wrong_cells(path: Path | None) -> tuple[WrongCell, ...]:
         )
         for cells in frame.iter_rows(named=True)
     )
+
+
+# -- reconcile -------------------------------------------------------------------------
+
+
+def write_reconcile_report(
+    report: ReconcileReport, fail_over: float, ending: Ending
+) -> Path:
+    """
+    Write `report.html` into the folder of the comparison, and return where it is.
+
+    Args:
+        fail_over: The share of rows that may disagree.
+
+    Raises:
+        CannotWriteError: The folder or the disk refuses.
+    """
+    path = Path(report.folder, REPORT_NAME)
+    write_page(path, report_of_reconcile(report, fail_over, ending))
+    return path
 
 
 # -- export ----------------------------------------------------------------------------

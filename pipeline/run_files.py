@@ -164,11 +164,12 @@ def _write_rejected(
         **dict.fromkeys(TOOL_COLUMNS[1:], pl.String()),
     }
     path = folder / f"rejected.{source.kind}"
-    write_frames(path, _form_of(source), frames, schema)
+    write_frames(path, form_of(source), frames, schema)
     return path, pl.concat(taken) if taken else pl.DataFrame()
 
 
-def _form_of(source: Source) -> FileForm:
+def form_of(source: Source) -> FileForm:
+    """Return the form in which rows of *source* are handed back: its own."""
     dialect = source.csv
     if dialect is None:
         return FileForm(source.kind, hands_back=True)

@@ -80,13 +80,15 @@ def accepted_frames(
         for (source_no,), frame in encoded.frame.group_by(
             "source_no", maintain_order=True
         ):
-            known = _accepted(assembly, int(str(source_no)), frame["row_no"])
+            known = accepted_rows(assembly, int(str(source_no)), frame["row_no"])
             keys = ["source_no", "row_no"]
             rows = frame.join(known, on=keys, how="inner", maintain_order="left")
             yield rows.select(*keys, "batch_no", "json")
 
 
-def _accepted(assembly: Assembly, source_no: int, row_nos: pl.Series) -> pl.DataFrame:
+def accepted_rows(
+    assembly: Assembly, source_no: int, row_nos: pl.Series
+) -> pl.DataFrame:
     """Look the outcomes up chunk by chunk: folded rows lie far apart."""
     found = []
     for chunk_no in (row_nos // CHUNK_ROWS).unique(maintain_order=True):

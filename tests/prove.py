@@ -27,6 +27,7 @@ from torture import (
     power_loss,
     schedules,
     soak,
+    three_way,
 )
 from torture.kills import kills
 from torture.proof import Chapter, Machine
@@ -44,6 +45,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
+    "three-way": three_way.prove,
     "canaries": canaries.prove,
     "altered-row": altered.prove,
     "mutants": mutants.prove,

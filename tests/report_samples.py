@@ -8,12 +8,13 @@ from dataclasses import replace
 from pipeline.findings import Finding
 from pipeline.journal_tables import Attempt
 from pipeline.outcomes import RowCounts
-from pipeline.records import BatchState, VerifyState
+from pipeline.reconcile.report import CrmSide, FieldReport, ReconcileReport
+from pipeline.reconcile.report import Example as Difference
+from pipeline.records import BatchState, FieldClass, RowClass, VerifyState
 from pipeline.report_cells import Cells
 from pipeline.report_export import ExportFacts, WindowFact
 from pipeline.report_import import FailedRows, ImportFacts, SourceFile
 from pipeline.report_parts import Ending, Example
-from pipeline.report_reconcile import DifferentCell, FieldFact, ReconcileFacts
 from pipeline.report_sent import Sent
 from pipeline.report_verify import VerifyFacts, WrongCell
 
@@ -173,31 +174,57 @@ def export_facts() -> ExportFacts:
     )
 
 
-def reconcile_facts() -> ReconcileFacts:
-    """Give a reconciliation with a baseline, over its limit."""
-    return ReconcileFacts(
-        source="customers.csv",
-        against="the CRM",
-        n_equal=9_400,
-        n_unequal=420,
-        n_only_source=150,
-        n_only_crm=90,
-        n_source_duplicates=20,
-        n_crm_duplicates=4,
-        n_unusable=10,
-        n_repairs=570,
-        differing_share=0.058,
-        fail_over=0.001,
+def reconcile_report() -> ReconcileReport:
+    """Give a comparison with a baseline, whose differences are too many."""
+    nothing = dict.fromkeys(FieldClass, 0)
+    return ReconcileReport(
+        run_id="20261126-120000-ab12",
+        folder="runs/20261126-120000-ab12",
+        sources=("lists/customers.csv",),
+        crm=CrmSide("the workspace Example", 9_918, 4, guid="0ddba11e"),
+        baseline="last-week.parquet",
+        n_read=10_000,
+        n_blocked=10,
+        n_folded=18,
+        n_empty=0,
+        rows={
+            RowClass.MATCHED: 9_820,
+            RowClass.ONLY_IN_SOURCE: 150,
+            RowClass.UNKNOWN: 0,
+            RowClass.SEVERAL_PROFILES: 2,
+            RowClass.SEVERAL_ROWS: 0,
+            RowClass.ONLY_IN_CRM: 94,
+        },
+        n_differing=420,
         fields=(
-            FieldFact("phone", 9_500, 200, 80, 10, 0, 30),
-            FieldFact("email", 9_820),
-        ),
-        has_baseline=True,
-        examples=(
-            DifferentCell(
-                "8", "both changed", "phone", '"+48 1"', '"+48 2"', '"+48 3"'
+            FieldReport(
+                "email", nothing | {FieldClass.EQUAL: 9_820}, 9_820, 9_820, 9_820
+            ),
+            FieldReport(
+                "phone",
+                nothing
+                | {
+                    FieldClass.EQUAL: 9_500,
+                    FieldClass.SOURCE_NEWER: 200,
+                    FieldClass.CRM_EDITED: 80,
+                    FieldClass.BOTH_CHANGED: 10,
+                    FieldClass.MISSING: 30,
+                },
+                9_820,
+                9_820,
+                9_790,
             ),
         ),
-        n_different_cells=570,
-        files=(("Repair file", "repair.csv, 570 rows"),),
-    )
+        ignored=("tags",),
+        examples=(
+            Difference(
+                "lists/customers.csv", 8, 17, "customId=C1", "phone", "both_changed",
+                '"+48 1"', '"+48 2"', '"+48 3"',
+            ),
+            Difference(
+                None, None, 90, "customId=C9", None, "only_in_crm", None, None, None
+            ),
+        ),
+        n_repairable=570,
+        files={"differences": "runs/x/differences.csv", "repair": "runs/x/repair.csv"},
+    )  # fmt: skip

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.encoder import encode
+from pipeline.encoder import encode, encode_cells
+from pipeline.folding import members_of
+from pipeline.identifiers import IdentifierChecks
+from pipeline.records import BLOCKED_SCHEMA, Transformed
+from pipeline.transform import TransformPlan
 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
 ROWS = st.lists(
@@ -157,3 +161,43 @@ def test_dates_are_not_an_encoder_matter() -> None:
     )
 
     assert encode(frame).frame["json"][0] == '{"attributes":{"d":["2020-01-02"]}}'
+
+
+def cells_of(clean: pl.DataFrame, erased: pl.DataFrame | None = None) -> pl.DataFrame:
+    nothing = pl.DataFrame(schema=BLOCKED_SCHEMA)
+    plan = TransformPlan((), frozenset(), frozenset(), (), IdentifierChecks())
+    return encode_cells(Transformed(clean, nothing, nothing, {}, erased), plan)
+
+
+@given(ROWS)
+def test_cells_are_the_texts_that_rows_are_made_of(
+    rows: list[dict[str, object]],
+) -> None:
+    clean = frame_of(rows)
+    cells = cells_of(clean)
+
+    assert cells.columns == clean.columns
+    for text, row in zip(
+        encode(clean).frame["json"], cells.iter_rows(named=True), strict=True
+    ):
+        given_cells = {
+            name: value
+            for name, value in row.items()
+            if value is not None and name not in ("source_no", "row_no")
+        }
+        parts: dict[str, str] = {}
+        for key, value in members_of(text).items():
+            name = json.loads(key)
+            inner = (
+                {} if name not in ("agreements", "attributes") else members_of(value)
+            )
+            parts |= {f"{name}.{json.loads(k)}": v for k, v in inner.items()}
+            parts |= {} if inner else {name: value}
+        assert given_cells == parts
+
+
+def test_a_cell_that_erases_is_null_and_one_not_given_is_none() -> None:
+    clean = frame_of([{"city": None}, {"city": None}], {"city": pl.String})
+    erased = pl.DataFrame({"city": [True, False]})
+
+    assert cells_of(clean, erased)["city"].to_list() == ["null", None]

@@ -24,7 +24,7 @@ from report_samples import (
     clean_facts,
     export_facts,
     import_facts,
-    reconcile_facts,
+    reconcile_report,
     verify_facts,
 )
 
@@ -34,7 +34,7 @@ DOCUMENTS = {
     "short import": report_of_import(clean_facts(), ENDING),
     "verify": report_of_verify(verify_facts(), ENDING),
     "export": report_of_export(export_facts(), ENDING),
-    "reconcile": report_of_reconcile(reconcile_facts(), ENDING),
+    "reconcile": report_of_reconcile(reconcile_report(), 0.0, ENDING),
 }
 TAGS_THAT_LOAD = {"link", "img", "iframe", "object", "base"}
 ATTRIBUTES_THAT_LOAD = {"src", "srcset", "data", "action", "formaction", "poster"}

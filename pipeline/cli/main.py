@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "resume": ("resume", "Go on with an interrupted import."),
     "verify": ("verify", "Read accepted rows back and compare them."),
     "export": ("export", "Write the CRM's profiles to a file."),
+    "reconcile": ("reconcile", "Compare a source with the CRM, per field."),
     "profile": ("profile", "Get, create, update or delete one profile."),
     "drill": ("drill", "Try your file and job in a storm, with kill -9."),
     "doctor": ("doctor", "Look at all that a run needs, and say what is wrong."),

@@ -71,7 +71,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     job, folder = job_of(found, sources, flags)
     if not flags["dry_run"]:
         _watch(job, found, folder, flags)
-    _refuse_idle_budgets(job, flags)
+    refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
     connector = None if flags["dry_run"] else _connector(job, flags)
@@ -139,7 +139,7 @@ def _run(
     request = replace(
         request,
         progress=talk.progress,
-        on_mapping=lambda source, mapping: _show_mapping(
+        on_mapping=lambda source, mapping: show_mapping(
             talk, flags, source.kind, mapping
         ),
         on_verify=lambda n_rows: talk.say(reading_line(n_rows)),
@@ -195,7 +195,7 @@ def _nothing(
     return code
 
 
-def _show_mapping(
+def show_mapping(
     talk: Talk, flags: dict[str, Any], kind: str, mapping: Mapping
 ) -> None:
     """
@@ -221,7 +221,13 @@ def _show_mapping(
     talk.say("\n".join(mapping_lines(mapping)), event="mapping")
 
 
-def _refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
+def refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
+    """
+    Refuse a budget that nothing can use.
+
+    Raises:
+        SettingsError: --allow-erase is given, and no cell can erase.
+    """
     rows = job.rows
     if flags["allow_erase"] and rows.blank != "erase" and rows.null_token is None:
         raise SettingsError(

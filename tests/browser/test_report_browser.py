@@ -20,7 +20,7 @@ from report_samples import (
     HOSTILE,
     export_facts,
     import_facts,
-    reconcile_facts,
+    reconcile_report,
     verify_facts,
 )
 
@@ -42,7 +42,7 @@ DOCUMENTS = {
     "import-small": report_of_import(import_facts(8), ENDING),
     "verify": report_of_verify(verify_facts(), ENDING),
     "export": report_of_export(export_facts(), ENDING),
-    "reconcile": report_of_reconcile(reconcile_facts(), ENDING),
+    "reconcile": report_of_reconcile(reconcile_report(), 0.001, ENDING),
 }
 SIZES = ((1280, "light"), (1280, "dark"), (390, "light"), (360, "dark"))
 BACKGROUND = "return getComputedStyle(document.body).backgroundColor"

@@ -656,8 +656,8 @@ OTHERS: Final = (
         ("the first value wins", "folded |= members", "folded = members | folded"),
         (
             "an attribute takes the others with it",
-            "inner.setdefault(key, {}).update(_members(members[key]))",
-            "inner[key] = _members(members[key])",
+            "inner.setdefault(key, {}).update(members_of(members[key]))",
+            "inner[key] = members_of(members[key])",
         ),
         ("rows are folded as they come", 'held.sort("row")', "held"),
     ),
@@ -747,5 +747,26 @@ OTHERS: Final = (
             '            ["source_no", "row_no"], keep="first"',
             '            ["source_no", "row_no", "field"], keep="first"',
         ),
+    ),
+    Mutant(
+        "an edit in the CRM called one of both sides",
+        "reconcile/compare.py",
+        '.when(pl.col("has_baseline") & ~source_kept & ~crm_kept)',
+        '.when(pl.col("has_baseline") & ~crm_kept)',
+        ("test_reconcile_compare.py",),
+    ),
+    Mutant(
+        "a profile of two rows given to one of them",
+        "reconcile/matching.py",
+        "met.filter(~met.is_in(torn.implode())))",
+        "met.clear())",
+        ("test_reconcile_matching.py",),
+    ),
+    Mutant(
+        "a row not found in a part called missing",
+        "reconcile/bucket.py",
+        "RowClass.ONLY_IN_SOURCE if rules.is_complete else RowClass.UNKNOWN",
+        "RowClass.ONLY_IN_SOURCE",
+        ("test_reconcile_bucket.py",),
     ),
 )

@@ -1,0 +1,1 @@
+"""Two sides compared, profile by profile and field by field."""
