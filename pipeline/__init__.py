@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         resumable_runs,
     )
     from pipeline.errors import PipelineError
-    from pipeline.export.exporter import ExportReport, export_profiles
+    from pipeline.export.exporter import export_profiles
+    from pipeline.export.request import ExportReport, ExportRequest
     from pipeline.findings import Finding
     from pipeline.history import RunDetails, run_details
     from pipeline.importer import RunReport, run_import
@@ -50,7 +51,8 @@ _HOMES = {
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "settings",
-    "ExportReport": "export.exporter",
+    "ExportReport": "export.request",
+    "ExportRequest": "export.request",
     "Finding": "findings",
     "Identifier": "profiles",
     "ImportRequest": "line",
@@ -94,6 +96,7 @@ __all__ = [
     "Continuation",
     "Credentials",
     "ExportReport",
+    "ExportRequest",
     "Finding",
     "Identifier",
     "ImportRequest",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import time
 import zlib
 from collections import Counter
@@ -35,6 +34,7 @@ from pipeline.errors import ContractError, InvariantError, SettingsError
 from pipeline.faults import DISCONNECTED, TRANSPORT_FAULTS, no_reply
 from pipeline.pacing import SILENCE_S, deadline_s
 from pipeline.records import Reply
+from pipeline.tls import tls_context
 from pipeline.tokens import Keyring
 from pipeline.verdict import UNAUTHORISED, NoReplyError, says_expired
 
@@ -118,7 +118,7 @@ class Client:
         self._env_proxy = remote.env_proxy
         self._now = now
         self._monotonic = monotonic
-        self._tls = _tls_context(remote.ca_bundle)
+        self._tls = tls_context(remote.ca_bundle)
         self._idle: list[httpx.AsyncClient] = []
         self._all: list[httpx.AsyncClient] = []
         self._batch_url = httpx.URL(self._root + contract.BATCH_PATH)
@@ -215,6 +215,19 @@ class Client:
         text = urlencode({k: v for k, v in query.items() if v is not None})
         call = _Call("GET", contract.LIST_PATH, query=text, headers=_LIST_HEADERS)
         return await self._call(replace(call, max_bytes=PAGE_BODY_BYTES))
+
+    async def list_full_profiles(self, *, page_no: int, page_rows: int) -> Reply:
+        """Read a page, counted from 1, of profiles with all they have (API 6.2)."""
+        query = urlencode({"pageIndex": page_no, "pageSize": page_rows})
+        call = _Call("GET", contract.CLIENTS_PATH, query=query)
+        return await self._call(replace(call, max_bytes=PAGE_BODY_BYTES))
+
+    async def autocomplete(self, *, field: str, prefix: str, limit: int) -> Reply:
+        """Read values of a field, in the names of the list (API 4.13)."""
+        query = urlencode({"field": field, "prefix": prefix, "limit": limit})
+        call = _Call("GET", contract.AUTOCOMPLETE_PATH, query=query)
+        call = replace(call, headers=_LIST_HEADERS, max_bytes=PAGE_BODY_BYTES)
+        return await self._call(call)
 
     # -- one call --------------------------------------------------------------------
 
@@ -348,22 +361,6 @@ class Client:
 def _one(method: str, field: str, value: str, body: bytes = b"") -> _Call:
     place = f"{contract.CLIENTS_PATH}, one profile by {field}"
     return _Call(method, profile_path(field, value), body, place=place)
-
-
-def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    try:
-        context = (
-            httpx.create_ssl_context(trust_env=False)
-            if ca_bundle is None
-            else ssl.create_default_context(cafile=ca_bundle)
-        )
-    except OSError:
-        raise SettingsError(
-            "the CA bundle cannot be read or holds no PEM certificate; "
-            "check the file that --ca-bundle names"
-        ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 async def _read(response: httpx.Response, body: bytearray, max_bytes: int) -> bool:

@@ -24,6 +24,7 @@ from torture import (
     nth_operation,
     pace,
     power_loss,
+    roads,
     schedules,
     soak,
 )
@@ -43,6 +44,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "journal": journal_cost.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
+    "roads": roads.prove,
     "canaries": canaries.prove,
     "mutants": mutants.prove,
 }

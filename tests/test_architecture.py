@@ -75,6 +75,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "retrying",
                 "sources",
                 "spill",
+                "tls",
                 "writer",
             }
         ),
@@ -124,7 +125,7 @@ IMPURE = frozenset(
 # What an edge may use beside its own floor's two general ones.
 EDGE_FRIENDS = frozenset({"files", "logs"})
 EDGE_EXCEPTIONS = {
-    "client": frozenset({"faults"}),
+    "client": frozenset({"faults", "tls"}),
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
     "reader": frozenset({"sources"}),
