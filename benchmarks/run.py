@@ -90,7 +90,7 @@ class Bench:
             Line("records that differ after parsing", f"0 of {self._n_rows:,}"),
         ]
 
-    # -- pages of an export --------------------------------------------------------------
+    # -- pages of an export ------------------------------------------------------------
 
     def pages(self) -> None:
         """Compare three ways from pages of profiles to frames."""

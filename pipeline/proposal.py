@@ -13,6 +13,7 @@ from pipeline.contract import (
     FieldKind,
 )
 from pipeline.errors import SettingsError
+from pipeline.export.returning import json_columns_of
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
 from pipeline.settings import ColumnMapping, FieldRule, Job
@@ -44,13 +45,18 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
     """
     opened = open_source(source)
     refuse_idle_options(opened.kind, source.delimiter, source.encoding)
-    mapping = resolve_mapping(opened.columns, Job(source=source))
+    in_json = json_columns_of(opened.files)
+    mapping = resolve_mapping(opened.columns, Job(source=source), json_columns=in_json)
     entries: dict[str, object] = {}
-    attributes: dict[str, str] = {}
+    attributes: dict[str, object] = {}
     for rule in mapping.rules:
         parent, _, key = rule.name.partition(".")
         if parent == "attributes":
-            attributes[key] = rule.column
+            attributes[key] = (
+                {"column": rule.column, "type": rule.options.type}
+                if rule.options.type
+                else rule.column
+            )
         elif key:
             entries.setdefault(parent, {})[key] = rule.column  # type: ignore[index]
         else:
@@ -79,7 +85,7 @@ def propose_job(source: SourceSettings, guid: str | None, name: str) -> str:
 
 
 def _add_attributes(
-    attributes: dict[str, str],
+    attributes: dict[str, object],
     columns: tuple[str, ...],
     dtypes: Mapping[str, pl.DataType],
 ) -> dict[str, str]:

@@ -7,15 +7,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import Connector, ExportRequest, ImportRequest, Job, export_profiles
+from pipeline import (
+    Connector,
+    ExportRequest,
+    ImportRequest,
+    Job,
+    export_profiles,
+    propose_job,
+)
 from pipeline import run_import as imported
 from pipeline.errors import SettingsError
 from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.switches import Switches
 from pipeline.sandbox.writes import Write, WriteKind
+from pipeline.settings import SourceSettings
 from sandbox_driver import served
 
 SYSTEM = ("correlationId", "eventCreateTime")
@@ -145,3 +154,18 @@ async def test_a_file_for_people_is_not_taken_back(tmp_path: Path) -> None:
         report.certificate_path.write_text("[]")
         dry = ImportRequest(job, tmp_path / "work", is_dry_run=True)
         assert (await imported(dry, None)).counts.read == 4
+
+
+@pytest.mark.anyio
+async def test_a_proposed_job_reads_such_a_file_in_the_same_way(tmp_path: Path) -> None:
+    with served(SandboxOptions(seed_profiles=3)) as (_, connector, _):
+        path = tmp_path / "people.csv"
+        await exported(connector, path)
+
+        told = propose_job(SourceSettings(path=str(path)), None, "people")
+
+        mapping = yaml.safe_load(told)["mapping"]
+        assert mapping["attributes"] == {
+            "points": {"column": "attributes.points", "type": "json"},
+            "tier": "attributes.tier",
+        }
