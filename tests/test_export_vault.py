@@ -1,5 +1,6 @@
 """What was seen is kept once, whatever instant a process dies at."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.export.ids import DistinctIds
 from pipeline.export.plain import frame_of_profiles
-from pipeline.export.vault import Vault
+from pipeline.export.vault import Vault, remove_forgotten
 
 COLUMNS = st.lists(st.lists(st.integers(-3, 40) | st.integers(), max_size=8))
 
@@ -131,3 +132,14 @@ def test_another_question_and_old_ones_begin_anew(tmp_path: Path) -> None:
     assert (other.n_resumed, len(other.seen)) == (0, 0)
     other.remove()
     assert not (tmp_path / "w").exists()
+
+
+def test_what_nobody_goes_on_with_is_removed(tmp_path: Path) -> None:
+    for name in ("old", "young"):
+        (tmp_path / name).mkdir()
+        filled(tmp_path / name / "seen")
+    os.utime(tmp_path / "old" / "seen" / "units.jsonl", (50.0, 50.0))
+
+    remove_forgotten(tmp_path, 60.0)
+
+    assert [p.parent.name for p in tmp_path.glob("*/seen")] == ["young"]

@@ -29,7 +29,7 @@ from pipeline.export.request import (
     check_request,
     format_of,
 )
-from pipeline.export.vault import VAULTS_NAME, Vault
+from pipeline.export.vault import VAULTS_NAME, Vault, remove_forgotten
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts, sha256_of
 from pipeline.locks import lock_folder
 from pipeline.writer import FileForm, write_frames, write_json
@@ -86,6 +86,7 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
         with lock_folder(folder):
             for path in (destination, cut):
                 remove_drafts(path.absolute().parent, path.name)
+            remove_forgotten(folder.parent, request.wall() - CONTINUES_FOR_S)
             vault = _opened(request, folder / "seen", names)
             n_continued = len(vault.seen) if vault.n_resumed else 0
             flow = _Flow(request, connector, client, vault)

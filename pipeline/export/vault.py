@@ -188,6 +188,19 @@ class Vault:
                 file.write(json.dumps(line) + "\n")
 
 
+def remove_forgotten(folder: Path, oldest: float) -> None:
+    """
+    Remove what other exports left and nobody goes on with any more.
+
+    Args:
+        folder: Of all exports.
+        oldest: Seconds since 1970; what was last written before is forgotten.
+    """
+    for journal in folder.glob(f"*/*/{_JOURNAL}"):
+        if journal.stat().st_mtime < oldest:
+            shutil.rmtree(journal.parent, ignore_errors=True)
+
+
 def _read(path: Path, check_sum: int) -> pl.DataFrame | None:
     """Read what a unit wrote; None where not all of it is there."""
     if not path.is_file():
