@@ -71,6 +71,11 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
     names = None if request.names_path is None else read_names(request.names_path)
     destination = request.destination
     cut = destination.with_suffix(f".incomplete{destination.suffix}")
+    if not destination.absolute().parent.is_dir():
+        raise CannotWriteError(
+            f"there is no folder {destination.parent} to write to; make it, or give "
+            "another name"
+        )
     for path in (destination, cut):
         if path.exists() and not request.overwrite:
             raise CannotWriteError(

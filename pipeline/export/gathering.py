@@ -8,14 +8,14 @@ other orders, and values that were seen. Passes are repeated until one adds noth
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from pipeline.export.certificate import WindowRead
 from pipeline.export.ids import DistinctIds
-from pipeline.export.plain import ID
+from pipeline.export.plain import ID, native_name
 from pipeline.export.windows import (
     PROBED,
     RECOGNIZED,
@@ -44,7 +44,7 @@ _BUDGET_LEAST: Final = 600
 _PROBES: Final = 3
 # Windows that must add nothing to a count that seems complete: a total may be a lie.
 CONFIRMING: Final = 24
-_VALUES_OF_A_FIELD: Final = 200
+_VALUES_OF_A_FIELD: Final = 50
 _USUAL_UUID: Final = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 
@@ -139,7 +139,10 @@ class Gathering:
             self.n_passes += 1
             await self._pass()
             is_counted = self._is_counted() and not self._listing.variation
-            is_settled = is_counted or self.partition is not None
+            # Who contradicts himself is not believed, however often he is asked.
+            is_settled = bool(
+                is_counted or self.partition is not None or self._listing.contradictions
+            )
             if is_settled or (self.n_known == n_known and not self._listing.variation):
                 break
 
@@ -151,6 +154,8 @@ class Gathering:
             self.searching = await self._probed()
         if self.searching.is_of_use:
             partition = await self._leaves(self.searching)
+            if self._is_counted() and not self._listing.variation:
+                return
             last = await self._from_both_ends(self._base, "last")
             total = await self._listing.count(self._base)
             if self._holds(partition, first, last, total):
@@ -259,13 +264,21 @@ class Gathering:
         for name in VALUE_FIELDS:
             if self._is_over():
                 return
-            entries = await self._listing.entries(name)
-            for value in entries[:_VALUES_OF_A_FIELD]:
+            told = await self._listing.entries(name)
+            values = list(dict.fromkeys([*self._seen_values(name), *told]))
+            for value in values[:_VALUES_OF_A_FIELD]:
                 for base in bases:
                     if self._is_over():
                         return
                     window = replace(base, search=f"{name}:{value}")
                     await self._from_both_ends(window, "value")
+
+    def _seen_values(self, name: str) -> list[str]:
+        """Return values of a field in profiles that were seen, frequent ones first."""
+        counts: Counter[str] = Counter()
+        for frame in self._vault.frames(LISTED):
+            counts.update(frame[native_name(name)].drop_nulls().to_list())
+        return [value for value, _ in counts.most_common()]
 
     # -- one window ------------------------------------------------------------------
 

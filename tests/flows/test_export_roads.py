@@ -322,6 +322,8 @@ async def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
         (tmp_path / "out.incomplete.parquet").write_text("x")
         with pytest.raises(CannotWriteError, match="--overwrite"):
             await at.exported(wire=Dying(at.sandbox, "/", 0))
+        with pytest.raises(CannotWriteError, match="there is no folder"):
+            await at.exported("none/out.csv", wire=Dying(at.sandbox, "/", 0))
 
 
 @pytest.mark.anyio

@@ -30,7 +30,10 @@ N_RUNS: Final = 500
 N_WORKERS: Final = 2
 CAP: Final = 500
 N_PROFILES: Final = 2500
-N_SMALL: Final = 20  # up to so many runs, the workspaces are small, too
+# Up to so many runs, the workspaces are small, too.
+N_SMALL: Final = 20
+SMALL_CAP: Final = 40
+N_SMALL_PROFILES: Final = 120
 MOST_CHURN: Final = 0.5
 CAPS: Final = ("error", "empty_page", "clamp", "result")
 LIES: Final = ("halved", "doubled", "both_halved")
@@ -85,12 +88,15 @@ def draw(seed: int) -> Drawn:
     return Drawn(seed, is_possible, switches)
 
 
-def exported(seed: int, scale: int = 1) -> Ended:
-    return asyncio.run(_exported(draw(seed), scale))
+def exported(seed: int) -> Ended:
+    return asyncio.run(_exported(draw(seed), CAP, N_PROFILES))
 
 
-async def _exported(drawn: Drawn, scale: int) -> Ended:
-    cap, n_profiles = CAP // scale, N_PROFILES // scale
+def exported_small(seed: int) -> Ended:
+    return asyncio.run(_exported(draw(seed), SMALL_CAP, N_SMALL_PROFILES))
+
+
+async def _exported(drawn: Drawn, cap: int, n_profiles: int) -> Ended:
     options = SandboxOptions(
         switches=Switches(list_cap_rows=cap, **drawn.switches),
         seed_profiles=n_profiles,
@@ -120,13 +126,10 @@ async def _exported(drawn: Drawn, scale: int) -> Ended:
         )
 
 
-def _small(seed: int) -> Ended:
-    return exported(seed, scale=5)
-
-
 def prove(n: int | None) -> Chapter:
     n_runs = N_RUNS if n is None else n
-    run = _small if n_runs <= N_SMALL else exported
+    is_small = n_runs <= N_SMALL
+    run = exported_small if is_small else exported
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(N_WORKERS, mp_context=context) as pool:
         ends = list(pool.map(run, range(n_runs)))
@@ -137,7 +140,8 @@ def prove(n: int | None) -> Chapter:
     evidence = Counter(end.evidence for end in possible)
     return Chapter(
         "Exports past the cap",
-        f"{n_runs} workspaces of {N_PROFILES:,} profiles behind a cap of {CAP}, drawn "
+        f"{n_runs} workspaces of {N_SMALL_PROFILES if is_small else N_PROFILES:,} "
+        f"profiles behind a cap of {SMALL_CAP if is_small else CAP}, drawn "
         "from seeds; in half of them windows can show everything. A defect would call "
         "an export complete that misses a profile which was there all the time, or "
         "would not find what can be found.",

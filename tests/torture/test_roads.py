@@ -7,7 +7,7 @@ from torture import roads
 
 @pytest.mark.parametrize("seed", range(6))
 def test_an_export_is_complete_where_it_can_be_and_never_by_mistake(seed: int) -> None:
-    end = roads.exported(seed, scale=25)
+    end = roads.exported_small(seed)
 
     assert not (end.is_complete and end.n_missing)
     assert end.is_complete == end.drawn.is_possible
