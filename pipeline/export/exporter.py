@@ -176,7 +176,7 @@ class _Flow:
         was_enough = await self._gathering.read_plainly()
         if not was_enough:
             await self._beyond_the_cap()
-        elif self._request.detail == "full" and self._request.road != "windows":
+        elif self._request.detail == "full" and self._may_page:
             await self._pages()
         if self._request.detail == "full":
             on_rows = self._request.on_rows
@@ -196,7 +196,7 @@ class _Flow:
         self._gathering.sort_by(self.listing.sort_field)
 
     async def _beyond_the_cap(self) -> None:
-        if self._request.road != "windows" and not self._request.search:
+        if self._may_page:
             await self._pages()
             after = await self.listing.count(self._request.base)
             is_known = self._before not in (None, self._request.cap_rows)
@@ -206,6 +206,11 @@ class _Flow:
         if self._request.road != "pages":
             self._roads.append(Road.WINDOWS)
             await self._gathering.run()
+
+    @property
+    def _may_page(self) -> bool:
+        """Whether road 1 can answer the question: it cannot search."""
+        return self._request.road != "windows" and not self._request.search
 
     async def _pages(self) -> None:
         self._roads.append(Road.PAGES)

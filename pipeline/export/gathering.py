@@ -29,7 +29,7 @@ from pipeline.export.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import polars as pl
 
@@ -171,7 +171,7 @@ class Gathering:
             if self._base.sort_field is not None:
                 await self._orders(base)
         if not self._base.search and not self._is_over():
-            await self._values((self._base, *halves))
+            await self._values(halves)
 
     async def _from_both_ends(self, window: Window, purpose: str) -> Seen | None:
         """Return what both ends of a window show together."""
@@ -259,19 +259,21 @@ class Gathering:
             if n_both and self.estimate is None:
                 self.estimate = len(part.ids) * len(by_id.ids) // n_both
 
-    async def _values(self, bases: tuple[Window, ...]) -> None:
+    async def _values(self, halves: Sequence[Window]) -> None:
         """Read windows of single values: of profiles seen, and that the service has."""
         for name in VALUE_FIELDS:
-            if self._is_over():
-                return
             told = await self._listing.entries(name)
             values = list(dict.fromkeys([*self._seen_values(name), *told]))
             for value in values[:_VALUES_OF_A_FIELD]:
-                for base in bases:
+                waiting = [self._base]
+                while waiting:
                     if self._is_over():
                         return
+                    base = waiting.pop()
                     window = replace(base, search=f"{name}:{value}")
-                    await self._from_both_ends(window, "value")
+                    part = await self._from_both_ends(window, "value")
+                    if base is self._base and part is not None and part.is_saturated:
+                        waiting += halves
 
     def _seen_values(self, name: str) -> list[str]:
         """Return values of a field in profiles that were seen, frequent ones first."""

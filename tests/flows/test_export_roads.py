@@ -267,9 +267,10 @@ async def test_filters_narrow_the_question(tmp_path: Path, *, recognized: bool) 
 
 
 @pytest.mark.anyio
-async def test_a_search_is_a_question_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("detail", ["list", "full"])
+async def test_a_search_is_a_question_of_its_own(tmp_path: Path, detail: str) -> None:
     async with office(tmp_path, 30) as at:
-        report = await at.exported("out.csv", search="seed000000")
+        report = await at.exported("out.csv", search="seed000000", detail=detail)
 
         assert report.certificate.is_complete
         frame = pl.read_csv(report.path)
