@@ -261,6 +261,7 @@ class Gathering:
 
     async def _values(self, halves: Sequence[Window]) -> None:
         """Read windows of single values: of profiles seen, and that the service has."""
+        n_whole = 0
         for name in VALUE_FIELDS:
             told = await self._listing.entries(name)
             values = list(dict.fromkeys([*self._seen_values(name), *told]))
@@ -272,6 +273,10 @@ class Gathering:
                     base = waiting.pop()
                     window = replace(base, search=f"{name}:{value}")
                     part = await self._from_both_ends(window, "value")
+                    if part is not None and part.matching == self.total:
+                        n_whole += 1
+                    if n_whole >= _PROBES:
+                        return  # the search is not heard
                     if base is self._base and part is not None and part.is_saturated:
                         waiting += halves
 
