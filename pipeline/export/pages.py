@@ -235,7 +235,7 @@ def _page_of(read: _Read, body: bytes, plan: _Plan | None) -> Page | None:
     n_wrapped_texts = sum(isinstance(value, str) for value in told.values())
     if plan is None:
         return None
-    found = read.rows.select(plan.asked).row(0, named=True)
+    found = read.rows.select_seq(plan.asked).row(0, named=True)
     n_true = sum(found[f"true {name}"] or 0 for name in plan.truths)
     counts = _Counts(
         n_cells=sum(found[f"cells {name}"] for name in plan.schema) + read.n_beside,
@@ -252,7 +252,7 @@ def _page_of(read: _Read, body: bytes, plan: _Plan | None) -> Page | None:
     if any(n_whole.values()) and _WHOLE_FLOAT.search(body):
         return None
     others = [cell for name, cell in plan.others.items() if found[f"cells {name}"]]
-    return Page(read.rows.select(*plan.fixed, *others), *totals)
+    return Page(read.rows.select_seq(*plan.fixed, *others), *totals)
 
 
 @dataclass(frozen=True, slots=True)
