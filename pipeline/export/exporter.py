@@ -71,16 +71,7 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
     names = None if request.names_path is None else read_names(request.names_path)
     destination = request.destination
     cut = destination.with_suffix(f".incomplete{destination.suffix}")
-    if not destination.absolute().parent.is_dir():
-        raise CannotWriteError(
-            f"there is no folder {destination.parent} to write to; make it, or give "
-            "another name"
-        )
-    for path in (destination, cut):
-        if path.exists() and not request.overwrite:
-            raise CannotWriteError(
-                f"{path} exists already; give another name, or --overwrite"
-            )
+    _check_places((destination, cut), overwrite=request.overwrite)
     make_work_dir(request.work_dir)
     async with connected(connector, request.expected_guid, stop=request.stop) as (
         client,
@@ -110,6 +101,25 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
             tuple(flow.absent),
             n_continued,
         )
+
+
+def _check_places(paths: tuple[Path, Path], *, overwrite: bool) -> None:
+    """
+    Refuse to begin what could not be written in the end.
+
+    Raises:
+        CannotWriteError: The folder is missing, or a file is in the way.
+    """
+    folder = paths[0].parent
+    if not folder.absolute().is_dir():
+        raise CannotWriteError(
+            f"there is no folder {folder} to write to; make it, or give another name"
+        )
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise CannotWriteError(
+                f"{path} exists already; give another name, or --overwrite"
+            )
 
 
 def _opened(request: ExportRequest, folder: Path, names: Names | None) -> Vault:
