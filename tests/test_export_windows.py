@@ -182,15 +182,15 @@ def test_a_certificate_speaks_in_words() -> None:
         "Complete: as many profiles as the service says there are, before and after.",
         "5 profiles are in the file; the service said 5 before and 5 after.",
     )
-    shared = told(6, 5, None, partition=3, n_gone=1, windows=[read(5, 5, 5)], passes=2)
+    shared = told(6, 5, None, partition=3, n_gone=1, windows=[read(5, 5, 5)] * 2)
     assert shared.evidence is Evidence.PARTITION
     assert [text.split()[0] for text in shared.words()] == [
-        "Complete:", "6", "Every", "1", "1",
+        "Complete:", "6", "Every", "2", "1",
     ]  # fmt: skip
     left = PagesRead(1, 0, 0, "the key may not read it")
     unsure = told(4, 5, 5, pages=[left], estimate=7, roads=[Road.LIST, Road.PAGES])
     assert unsure.words()[0] == ("NOT shown to be complete: 4 profiles of 5 were seen.")
-    assert "Road 1 (1 pages) was left: the key may not read it." in unsure.words()
+    assert "Road 1 was left at page 1: the key may not read it." in unsure.words()
     assert unsure.words()[-1].endswith("no evidence: 7 profiles.")
 
 

@@ -205,14 +205,14 @@ class Certificate:
                 "Every profile that was there all the time is in the file; one that "
                 "came or went meanwhile may or may not be."
             )
-        if self.windows:
+        if len(self.windows) > 1:
             said.append(
-                f"{len(self.windows):,} windows were read in {self.passes} passes; "
+                f"{len(self.windows):,} windows were read (passes: {self.passes}); "
                 f"{self.n_saturated:,} were full, {self.n_drifts:,} pages had moved, "
                 f"{self.n_duplicates:,} rows were shown again."
             )
         said += [
-            f"Road 1 ({read.n_pages:,} pages) was left: {read.refusal}."
+            f"Road 1 was left at page {read.n_pages:,}: {read.refusal}."
             for read in self.pages
             if read.refusal
         ]
