@@ -15,6 +15,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import (
@@ -39,6 +40,10 @@ MAX_PEAK_MB: Final = 500
 MAX_RECONCILE_MB: Final = 1000
 MIN_SHARE: Final = 0.95
 ONE_REPEATS: Final = 200  # as in data.py, which this small process must not import
+PAGED_ROWS: Final = 200_000
+COMPARED_PAGE_ROWS: Final = 45_000
+MIN_PAGE_RATE: Final = 350
+PAGE_WAYS: Final = ("ours", "from_dicts", "read_json")
 WAYS: Final = ("ours_texts", "ours", "to_dicts", "to_dicts_careful", "iter_rows")
 TOOL: Final = str(Path(sys.executable).with_name("crm-pipeline"))
 KEY: Final = {"SYNERISE_API_KEY": "00000000-0000-4000-8000-000000000001"}
@@ -84,6 +89,41 @@ class Bench:
                 f"{slow / bodies:.2f} × and {fast / bodies:.2f} ×",
             ),
             Line("records that differ after parsing", f"0 of {self._n_rows:,}"),
+        ]
+
+    # -- pages of an export ------------------------------------------------------------
+
+    def pages(self) -> None:
+        """Compare three ways from pages of profiles to frames."""
+        n_rows = min(self._n_rows, PAGED_ROWS)
+        costs: dict[str, list[float]] = {}
+        for _ in range(N_TIMES):
+            for way in PAGE_WAYS:
+                told = answer("pages.py", way, n_rows)
+                expect("profiles of the pages", told["rows"], n_rows)
+                costs.setdefault(way, []).append(told["cpu_s"])
+        compared = answer("pages.py", "equal", COMPARED_PAGE_ROWS)
+        wanted = {"rows": COMPARED_PAGE_ROWS, "different": 0}
+        expect("cells of the pages", compared, wanted)
+        cpu_s = {way: median(seconds) for way, seconds in costs.items()}
+        self.raw["pages_cpu_s"] = cpu_s
+        rate = n_rows / cpu_s["ours"] / 1000
+        self.lines += [
+            Line(
+                "pages of an export, thousand profiles a second of CPU",
+                f"{rate:.0f}",
+                f"≥ {MIN_PAGE_RATE}",
+                rate >= MIN_PAGE_RATE,
+            ),
+            at_least(
+                "the same, CPU, against orjson + `from_dicts`",
+                cpu_s["from_dicts"] / cpu_s["ours"],
+                2,
+            ),
+            Line(
+                "the same against `read_json`, which bends values without a word",
+                f"{cpu_s['read_json'] / cpu_s['ours']:.2f} ×",
+            ),
         ]
 
     # -- end to end --------------------------------------------------------------------
@@ -232,7 +272,7 @@ def main() -> int:
     is_quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
         bench = Bench(Path(folder), QUICK_ROWS if is_quick else ROWS)
-        parts = [bench.encoders, bench.end_to_end, bench.slow_sink]
+        parts = [bench.encoders, bench.pages, bench.end_to_end, bench.slow_sink]
         parts += [bench.reconciliation]
         parts += [] if is_quick else [bench.memory]
         try:

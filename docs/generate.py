@@ -70,7 +70,7 @@ NUMBERS: Final = {
     "DIFFERENT": "Read back, at the end of an import or by `verify`, an accepted row "
     "differs from what was sent, or is absent after its time; of `reconcile`: more "
     "rows disagree than `--fail-over` allows.",
-    "INCOMPLETE": "An export that the cap of the list cut off; a comparison with a "
+    "INCOMPLETE": "An export that is not shown to be complete; a comparison with a "
     "part of the CRM out of sight; a demo that did not go as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
     "DEFECT": "A defect of the tool. Please report it.",
@@ -178,23 +178,68 @@ FIELD_CLASSES: Final = {
     FieldClass.DIFFERS: "Other values; no baseline tells who changed.",
 }
 CERTIFICATE_KEYS: Final = {
-    "version": "Of this list of keys: 1.",
+    "version": "Of this list of keys: 2.",
     "complete": "Whether it is shown to be complete.",
-    "reasons": "Why not; empty when it is.",
+    "evidence": "What shows it: `count` (as many distinct profiles as the service says "
+    "there are, before and after), `partition` (every part of an exhaustive partition "
+    "showed all that it holds; every profile that was there all the time is in the "
+    "file), `named` (every row of `--by-identifiers` has an answer); else null.",
+    "reasons": "Why it is not complete; empty when it is.",
+    "words": "The certificate in sentences.",
     "profiles": "In the file, each id once.",
-    "all_before": "Profiles in the workspace as the service told before; null when it "
-    "did not.",
+    "distinct": "Profiles that were seen.",
+    "all_before": "Profiles that the question is about, as the service told before; "
+    "null when it did not.",
     "all_after": "The same, afterwards.",
-    "cap": "What one question shows at most.",
-    "search_means": "`contains`, `prefix` or `nothing of use`; null when no search was "
-    "needed.",
+    "cap": "What one question shows at most; a total of just that is unknown.",
+    "variation": "By how much the total went up and down meanwhile.",
+    "question": "The filters, as the service was asked: `recognized`, `search`.",
+    "roads": "In order: `list`, `pages` (`GET /v4/clients`), `windows`, `named`.",
+    "search_means": "`contains`, `prefix` or `nothing of use`, probed with UUIDs that "
+    "were seen; null when no search was needed.",
+    "search_field": "The field of that search; null for a plain one.",
+    "sort_fields": "What the list was sorted by.",
+    "partition": "Leaves of the partition by UUIDs, when it holds; else null.",
+    "passes": "Through the windows.",
     "cut_short": "Whether the search for more was given up.",
+    "contradictions": "Of the service with itself; with one, nothing is complete.",
     "saturated": "Windows with more rows than the cap let them show.",
     "duplicates": "Rows that were shown again.",
     "drifts": "Pages that did not go on where the one before ended.",
+    "gone": "Profiles that a list showed, and that were not there any more to be read "
+    "in full.",
+    "estimate": "Of the profiles there are, by two orders; never evidence.",
+    "named": "Rows of the file of `--by-identifiers`; null without one.",
+    "not_asked": "Row of that file → why nobody could be asked for.",
+    "pages": "Passes of road 1: `n_pages`, `n_rows`, `n_new`, `refusal`.",
     "windows": "Every part that was read: `recognized`, `search`, `sort_field`, "
-    "`is_descending`, and `matching`, `rows`, `new`, `saturated`, `drifts` of it.",
+    "`is_descending`, and `matching`, `rows`, `new`, `saturated`, `drifts`, "
+    "`repeated`, `leaf` of it.",
+    "file": "`name`, `sha256`, `detail`; `json_columns`: columns with JSON in every "
+    "cell, which `import` reads from here; `spreadsheet_safe`; `absent_rows`: rows of "
+    "the file of identifiers whose profile is not there.",
 }
+COLUMNS_OF_AN_EXPORT: Final = (
+    "A file has the same columns of the same types whatever the profiles hold: "
+    "`clientId` is a whole number, `agreements.KEY` a truth value, `tags` a list of "
+    "texts, everything else text; then one column for each attribute, in the order of"
+    " their names. An attribute that is not a text in every profile is JSON in every "
+    "cell of CSV and Parquet, and the certificate names its column; JSONL keeps every"
+    " value as it is. Lists are JSON text in CSV. `import` maps such a file by "
+    "itself: keep the certificate beside it."
+)
+GENERATED_VALUES: Final = (
+    "What the platform makes is told apart. Left out: the attributes `correlationId` "
+    "and `eventCreateTime`, `previousClients`, and an `avatarUrl` that is the "
+    "gravatar of the profile's own e-mail. Marked, because it may be real: a "
+    "`firstName` that equals the e-mail before the `@` stands in the column "
+    "`_generated`. A field that `--fields` names is written as it is."
+)
+FILES_FOR_PEOPLE: Final = (
+    "`--spreadsheet-safe` writes CSV for people: a byte order mark in front, and an "
+    "apostrophe before texts that a spreadsheet would take for a formula or for a "
+    "number (phones, codes with zeros). `import` refuses such a file."
+)
 
 ALERT_KEYS: Final = {
     "version": "Of this list of keys: 1.",
@@ -310,6 +355,7 @@ CONTENTS: Final = {
     "The summary of a comparison": "the-summary-of-a-comparison",
     "Classes of a comparison": "classes-of-a-comparison",
     "Files of profiles": "files-of-profiles",
+    "Exported files": "exported-files",
     "The certificate of an export": "the-certificate-of-an-export",
     "doctor": "doctor",
     "health.json": "healthjson",
@@ -424,6 +470,10 @@ def reference() -> str:
         "## Files of profiles",
         OF_PROFILE_FILES,
         _table(("platform", "field"), ((f"`{a}`", f"`{b}`") for a, b in _PORTAL)),
+        "## Exported files",
+        COLUMNS_OF_AN_EXPORT,
+        GENERATED_VALUES,
+        FILES_FOR_PEOPLE,
         "## The certificate of an export",
         OF_THE_CERTIFICATE,
         _table(("key", "meaning"), _coded(CERTIFICATE_KEYS)),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pipeline.diagnosis import Checked, Level
     from pipeline.doctor import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
-    from pipeline.export.exporter import ExportReport, export_profiles
+    from pipeline.export.exporter import export_profiles
+    from pipeline.export.request import ExportReport, ExportRequest
     from pipeline.findings import Finding
     from pipeline.health import Ended, Health
     from pipeline.history import RunDetails, run_details, run_summaries
@@ -73,7 +74,8 @@ _HOMES = {
     "DoctorRequest": "doctor",
     "Ended": "health",
     "Ending": "report_parts",
-    "ExportReport": "export.exporter",
+    "ExportReport": "export.request",
+    "ExportRequest": "export.request",
     "FieldReport": "reconcile.report",
     "Finding": "findings",
     "Health": "health",
@@ -139,6 +141,7 @@ __all__ = [
     "Ended",
     "Ending",
     "ExportReport",
+    "ExportRequest",
     "FieldReport",
     "Finding",
     "Health",

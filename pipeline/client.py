@@ -216,6 +216,19 @@ class Client:
         call = _Call("GET", contract.LIST_PATH, query=text, headers=_LIST_HEADERS)
         return await self._call(replace(call, max_bytes=PAGE_BODY_BYTES))
 
+    async def list_full_profiles(self, *, page_no: int, page_rows: int) -> Reply:
+        """Read a page, counted from 1, of profiles with all they have (API 6.2)."""
+        query = urlencode({"pageIndex": page_no, "pageSize": page_rows})
+        call = _Call("GET", contract.CLIENTS_PATH, query=query)
+        return await self._call(replace(call, max_bytes=PAGE_BODY_BYTES))
+
+    async def autocomplete(self, *, field: str, prefix: str, limit: int) -> Reply:
+        """Read values of a field, in the names of the list (API 4.13)."""
+        query = urlencode({"field": field, "prefix": prefix, "limit": limit})
+        call = _Call("GET", contract.AUTOCOMPLETE_PATH, query=query)
+        call = replace(call, headers=_LIST_HEADERS, max_bytes=PAGE_BODY_BYTES)
+        return await self._call(call)
+
     # -- one call --------------------------------------------------------------------
 
     async def _call(self, call: _Call) -> Reply:

@@ -29,6 +29,7 @@ PERMISSIONS_PATH: Final = "/uauth/api-key/permission-check"  # API 2.7
 CLIENTS_PATH: Final = "/v4/clients"  # API 4.1, 4.5
 BATCH_PATH: Final = "/v4/clients/batch"  # API 4.3
 LIST_PATH: Final = "/crm/v1/list"  # API 6.1
+AUTOCOMPLETE_PATH: Final = "/crm/v1/autocomplete"  # API 4.13, the prefix inferred
 BY_EMAIL: Final = "by-email"  # API 4.6, confirmed
 BY_PHONE: Final = "by-phone"  # API 4.6, inferred
 BY_UUID: Final = "by-uuid"  # API 4.6, confirmed
@@ -160,8 +161,10 @@ def can_erase(name: str) -> bool:
 
 
 # What a read returns and a write must not repeat (API 3.1, 3.10 and 8.9).
+# `_generated` is a column of our own exports.
 READ_ONLY_NAMES: Final = frozenset(
     {
+        "_generated",
         "anonymous",
         "anonymous_type",
         "attributes.correlationId",

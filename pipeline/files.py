@@ -37,6 +37,7 @@ _FAILURES = frozenset(
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 # A hidden name, and what `mkstemp` adds to it.
 _DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}")
+_MARK_CHARS = 9
 
 
 def sha256_of(path: Path) -> str:
@@ -119,17 +120,20 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
-def remove_drafts(folder: Path) -> None:
+def remove_drafts(folder: Path, name: str = "") -> None:
     """
     Remove the temporary files that `replacing` left when its process died.
 
-    Nobody else may write to *folder* meanwhile.
+    Args:
+        name: Of the file that they were to become; any, when not given. Nobody else
+            may write it, or to the *folder*, meanwhile.
 
     Raises:
         CannotWriteError: One cannot be removed; it may hold personal data.
     """
     for path in folder.glob(".*"):
-        if _DRAFT.fullmatch(path.name):
+        is_draft = _DRAFT.fullmatch(path.name) is not None
+        if is_draft and (not name or path.name[1:-_MARK_CHARS] == name):
             try:
                 path.unlink()
             except OSError as error:

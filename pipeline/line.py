@@ -17,6 +17,7 @@ from pipeline.chunker import BatchLimits
 from pipeline.continuing import NOTHING_SAID, Continuation, run_to_resume
 from pipeline.encoder import encode_slice
 from pipeline.erasures import counted_exactly
+from pipeline.export.returning import json_columns_of
 from pipeline.identifiers import IdentifierChecks
 from pipeline.lookahead import map_ahead
 from pipeline.mapping import refuse_extra, resolve_mapping
@@ -135,7 +136,8 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
         still_wanted=request.stop.check,
     )
     source = open_source(origin.source, check_origin=origin.check_unchanged)
-    mapping = resolve_mapping(source.columns, job)
+    in_json = json_columns_of(source.files)
+    mapping = resolve_mapping(source.columns, job, json_columns=in_json)
     request.on_mapping(source, mapping)
     refuse_extra(mapping, len(source.columns))
     plan = plan_transform(mapping, source.dtypes, job, IdentifierChecks(), source.kind)

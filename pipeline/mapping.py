@@ -46,9 +46,14 @@ _ALIASES = {
 }
 
 
-def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
+def resolve_mapping(
+    columns: Sequence[str], job: Job, *, json_columns: frozenset[str] = frozenset()
+) -> Mapping:
     """
     Decide about every column of a source.
+
+    Args:
+        json_columns: Columns that hold JSON, where no mapping says what they hold.
 
     Raises:
         SettingsError: A mapped column is missing, two columns claim one field, an
@@ -57,7 +62,9 @@ def resolve_mapping(columns: Sequence[str], job: Job) -> Mapping:
             accepted. All such faults of one kind are named.
     """
     rules = (
-        _automatic(columns) if job.mapping is None else _declared(job.mapping, columns)
+        _automatic(columns, json_columns)
+        if job.mapping is None
+        else _declared(job.mapping, columns)
     )
     rules = [_in_region(rule, job.rows.region) for rule in rules]
     taken = {rule.column for rule in rules}
@@ -137,7 +144,7 @@ def _declared(settings: MappingSettings, columns: Sequence[str]) -> list[FieldRu
     return rules
 
 
-def _automatic(columns: Sequence[str]) -> list[FieldRule]:
+def _automatic(columns: Sequence[str], json_columns: frozenset[str]) -> list[FieldRule]:
     claims: dict[str, list[str]] = {}
     for column in columns:
         if column in READ_ONLY_NAMES or column in TOOL_COLUMNS:
@@ -153,8 +160,15 @@ def _automatic(columns: Sequence[str]) -> list[FieldRule]:
             "`crm-pipeline init SOURCE` writes a job file to start from"
         )
     return [
-        _rule(name, ColumnMapping(column=found[0])) for name, found in claims.items()
+        _rule(name, _options_of(name, found[0], json_columns))
+        for name, found in claims.items()
     ]
+
+
+def _options_of(name: str, column: str, json_columns: frozenset[str]) -> ColumnMapping:
+    if column in json_columns and kind_of(name) is FieldKind.ATTRIBUTE:
+        return ColumnMapping(column=column, type="json")
+    return ColumnMapping(column=column)
 
 
 def field_of_column(column: str) -> str | None:

@@ -41,6 +41,9 @@ class ProgressView(Protocol):
     def sending(self, n_rows: int) -> AbstractContextManager[Callable[[Sent], None]]:
         """Open the view of pass 2; it is told the counts so far."""
 
+    def exporting(self) -> AbstractContextManager[Callable[[int, int | None], None]]:
+        """Open the view of an export; told the profiles so far, and in all."""
+
 
 class Bars:
     """
@@ -74,6 +77,17 @@ class Bars:
                 with suppress(OSError):
                     bar.set_postfix(told, refresh=False)
                 _advance(bar, done - int(bar.n))
+
+            yield show
+
+    @contextmanager
+    def exporting(self) -> Iterator[Callable[[int, int | None], None]]:
+        """Show profiles seen, and an estimate of what is left."""
+        with self._bar("exporting", None) as bar:
+
+            def show(n_rows: int, n_all: int | None) -> None:
+                bar.total = None if n_all is None else max(n_all, n_rows)
+                _advance(bar, n_rows - int(bar.n))
 
             yield show
 
@@ -147,6 +161,19 @@ class Events:
 
         yield show
 
+    @contextmanager
+    def exporting(self) -> Iterator[Callable[[int, int | None], None]]:
+        """Tell the profiles seen so far, and how many the service says there are."""
+        next_s = self._now() + LINE_EVERY_S
+
+        def show(n_rows: int, n_all: int | None) -> None:
+            nonlocal next_s
+            if self._now() >= next_s:
+                next_s = self._now() + LINE_EVERY_S
+                self._tell("exporting", rows={"exported": n_rows}, rows_in_all=n_all)
+
+        yield show
+
 
 class _Lines:
     """A stream that ends each repainted bar with a line break instead of a return."""
@@ -177,6 +204,10 @@ class _Nothing:
     def sending(self, n_rows: int) -> Iterator[Callable[[Sent], None]]:
         del n_rows
         yield lambda _: None
+
+    @contextmanager
+    def exporting(self) -> Iterator[Callable[[int, int | None], None]]:
+        yield lambda _n, _all: None
 
 
 NO_PROGRESS: Final = _Nothing()

@@ -15,6 +15,7 @@ from pipeline.contract import (
     FieldKind,
 )
 from pipeline.errors import SettingsError
+from pipeline.export.returning import json_columns_of
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
 from pipeline.settings import ColumnMapping, FieldRule, Job
@@ -61,7 +62,8 @@ def propose_job(
     with TemporaryDirectory() as folder:
         opened = open_source(spooled(source, Path(folder)).source)
     refuse_idle_options(opened.kind, source.delimiter, source.encoding)
-    mapping = resolve_mapping(opened.columns, Job(source=source))
+    in_json = json_columns_of(opened.files)
+    mapping = resolve_mapping(opened.columns, Job(source=source), json_columns=in_json)
     entries, left_out = _entries(mapping, opened.dtypes)
     told = written or {"path": source.path, "format": opened.kind}
     if opened.csv is not None:
@@ -88,11 +90,15 @@ def _entries(
 ) -> tuple[dict[str, object], dict[str, str]]:
     """Return the section `mapping`, and the columns left out with the reason."""
     entries: dict[str, object] = {}
-    attributes: dict[str, str] = {}
+    attributes: dict[str, object] = {}
     for rule in mapping.rules:
         parent, _, key = rule.name.partition(".")
         if parent == "attributes":
-            attributes[key] = rule.column
+            attributes[key] = (
+                {"column": rule.column, "type": rule.options.type}
+                if rule.options.type
+                else rule.column
+            )
         elif key:
             entries.setdefault(parent, {})[key] = rule.column  # type: ignore[index]
         else:
@@ -104,7 +110,7 @@ def _entries(
 
 
 def _add_attributes(
-    attributes: dict[str, str],
+    attributes: dict[str, object],
     columns: tuple[str, ...],
     dtypes: DtypesOf,
 ) -> dict[str, str]:

@@ -65,6 +65,7 @@ class ExportFacts:
 
     Attributes:
         n_all: In the workspace, as the service says in the end; None if it does not.
+        words: The certificate in sentences.
         reasons: Why it cannot be called complete; none when it can.
         filled: Column → profiles that hold a value.
         columns: Of *examples*.
@@ -73,6 +74,7 @@ class ExportFacts:
     name: str
     n_profiles: int
     n_all: int | None
+    words: tuple[str, ...]
     reasons: tuple[str, ...]
     windows: tuple[WindowFact, ...]
     n_requests: int
@@ -96,9 +98,7 @@ def report_of_export(facts: ExportFacts, ending: Ending) -> Document:
         else f"{profiles} of {n_all} exported; not shown to be complete.",
         status="Complete" if is_complete else "Not complete",
         role=Role.GOOD if is_complete else Role.WARNING,
-        lead=()
-        if is_complete
-        else ("Only counts that agree are evidence; estimates are none.",),
+        lead=facts.words,
         figures=_figures(facts, ending),
         sections=(
             *_why(facts),

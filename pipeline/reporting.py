@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.connection import Workspace
-    from pipeline.export.exporter import ExportReport
+    from pipeline.export.request import ExportReport
     from pipeline.export.windows import Window
     from pipeline.importer import RunReport
     from pipeline.reconcile.report import ReconcileReport
@@ -343,8 +343,10 @@ def export_facts(report: ExportReport) -> ExportFacts:
     first = frame.select(columns).head(EXPORT_EXAMPLES).collect()
     return ExportFacts(
         name=report.path.name,
-        n_profiles=certificate.n_distinct,
+        n_profiles=certificate.n_profiles,
         n_all=certificate.n_all_after,
+        # What is missing has a section of its own.
+        words=certificate.words()[0 if certificate.is_complete else 1 :],
         reasons=certificate.reasons(),
         windows=tuple(
             WindowFact(

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
     from pipeline.settings import SourceFormat
 
+# Formulas; and what is read as a number, and so loses its zeros, its plus, its digits.
+_FORMULA: Final = re.compile("^[=+@\t\r\0-]")
+_BENT_BY_SPREADSHEETS: Final = (
+    r"^[=+@\t\r\x00\-]|^[ ]*[0-9][0-9 ().,/]*(?:[eE][+\-]?[0-9]+)?[ ]*$"
+)
 _IO_ERROR: Final = re.compile(r"IO error: (.*)")
 
 
@@ -38,6 +43,9 @@ class FileForm:
     Attributes:
         delimiter: Of CSV.
         encoding: Of CSV and JSONL, as Python names it.
+        spreadsheet_safe: Of CSV: a byte order mark in front, and an apostrophe before
+            texts that a spreadsheet would take for a formula or a number. Such a file
+            is for people; it is not what was in the CRM.
         hands_back: Of JSONL: the null of JSON is a value and an absent key is none, so
             the first object names the keys of the others instead of giving them null.
         row_group_rows: Of Parquet; what is written, and later read, at once. As polars
@@ -49,6 +57,7 @@ class FileForm:
     encoding: str = "utf-8"
     hands_back: bool = False
     row_group_rows: int | None = None
+    spreadsheet_safe: bool = False
 
 
 def write_frames(
@@ -145,10 +154,14 @@ def _write_csv(
 ) -> None:
     encode = codecs.getincrementalencoder(form.encoding)().encode
     with draft.open("wb") as file:
+        file.write(codecs.BOM_UTF8 if form.spreadsheet_safe else b"")
+        n_head_bytes = file.tell()
         for frame in chain([pl.DataFrame(schema=schema)], frames()):
-            include_header = file.tell() == 0
+            include_header = file.tell() == n_head_bytes
             if include_header or frame.height:
-                text = _flat(frame).write_csv(
+                flat = _flat(frame)
+                shown = _guarded(flat) if form.spreadsheet_safe else flat
+                text = shown.write_csv(
                     include_header=include_header, separator=form.delimiter
                 )
                 file.write(encode(text))
@@ -167,6 +180,21 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
         else:
             columns.append(column)
     return frame.select(columns)
+
+
+def _guarded(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would not leave as they are."""
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    guarded = frame.with_columns(
+        pl.when(pl.col(name).str.contains(_BENT_BY_SPREADSHEETS))
+        .then(pl.format("'{}", name))
+        .otherwise(name)
+        .alias(name)
+        for name in texts
+    )
+    return guarded.rename(
+        {name: f"'{name}" for name in frame.columns if _FORMULA.match(name)}
+    )
 
 
 def _write_jsonl(

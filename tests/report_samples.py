@@ -160,6 +160,7 @@ def export_facts() -> ExportFacts:
         name="profiles.incomplete.parquet",
         n_profiles=24_100,
         n_all=25_000,
+        words=("Gone: the list, then its windows.",),
         reasons=("24,100 profiles of 25,000 were seen",),
         windows=(
             WindowFact("all profiles, by id", "", 25_000, 10_000, 10_000, True),

@@ -154,6 +154,7 @@ def test_words_of_agreements_are_pairs() -> None:
         ("CLIENTS_PATH", "CLIENTS_PATH"),
         ("BATCH_PATH", "BATCH_PATH"),
         ("LIST_PATH", "LIST_PATH"),
+        ("AUTOCOMPLETE_PATH", "AUTOCOMPLETE_PATH"),
         ("MAX_BATCH_ROWS", "MAX_BATCH_ITEMS"),
         ("MAX_BATCH_BYTES", "MAX_BATCH_BYTES"),
         ("LIST_CAP", "LIST_CAP"),

@@ -114,6 +114,21 @@ def test_every_native_field_is_found_by_its_own_name() -> None:
     }
 
 
+def test_columns_that_are_known_to_hold_json_are_read_as_json() -> None:
+    in_json = frozenset({"attributes.n", "firstName"})
+    columns = ["email", "firstName", "attributes.n", "attributes.t"]
+
+    mapping = resolve_mapping(columns, Job(), json_columns=in_json)
+
+    types = {rule.name: rule.options.type for rule in mapping.rules}
+    assert types == dict.fromkeys(columns) | {"attributes.n": "json"}
+    job = Job.model_validate(
+        {"mapping": {"email": "email", "attributes": {"n": "attributes.n"}}}
+    )
+    declared = resolve_mapping(columns[:1] + columns[2:3], job, json_columns=in_json)
+    assert declared.rules[1].options.type is None
+
+
 def test_read_only_names_and_the_tools_own_columns_are_ignored_never_extra() -> None:
     odd = [*sorted(READ_ONLY_NAMES), *TOOL_COLUMNS]
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline import (
-        ExportReport,
         Finding,
         ResumePlan,
         Run,
@@ -355,39 +354,3 @@ def forecast_line(report: RunReport) -> str:
         f"forecast: {counted(n_requests, 'request')}, {size(n_rows * row_bytes)}, "
         f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
     )
-
-
-def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:
-    """Return the documented summary of an export."""
-    return {
-        "version": SUMMARY_VERSION,
-        "command": "export",
-        "exit_code": exit_code,
-        "workspace": report.workspace.guid,
-        "profiles": report.certificate.n_distinct,
-        "all": report.certificate.n_all_after,
-        "complete": report.certificate.is_complete,
-        "reasons": list(report.certificate.reasons()),
-        "requests": report.n_requests,
-        "sort_by": report.sort_by,
-        "file": str(report.path),
-        "certificate": str(report.certificate_path),
-    }
-
-
-def export_lines(report: ExportReport) -> list[str]:
-    """Return what an export came to, in words."""
-    done = report.certificate
-    if done.is_complete:
-        said = [f"{done.n_distinct:,} profiles, complete: {report.path}"]
-    else:
-        said = [
-            f"NOT COMPLETE: {'; '.join(done.reasons())}",
-            f"{done.n_distinct:,} profiles written to {report.path}",
-        ]
-    if len(done.windows) > 1:
-        said.append(
-            f"read in {len(done.windows):,} windows, {done.n_saturated:,} of them "
-            f"full, with {report.n_requests:,} requests"
-        )
-    return [*said, f"certificate: {report.certificate_path}"]

@@ -2,121 +2,312 @@
 Profiles into a file, and a certificate of whether they are all.
 
 What cannot be shown to be complete is not called so: it says why, and shows in the
-name of the file.
+name of the file. An export that was cut off is continued by the same export.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+import hashlib
+import json
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from pipeline.connection import connected
-from pipeline.contract import LIST_CAP
-from pipeline.errors import CannotWriteError, SettingsError
-from pipeline.export.gathering import Gathering
-from pipeline.export.listing import Listing
-from pipeline.export.pages import frame_of
+from pipeline.connection import connected, unless_stopped
+from pipeline.errors import CannotWriteError
+from pipeline.export.certificate import CERTIFICATE_SUFFIX, Certificate, Road
+from pipeline.export.columns import columns_of, finished, without
+from pipeline.export.details import Details
+from pipeline.export.gathering import LISTED, Gathering
+from pipeline.export.listing import Listing, total_of
+from pipeline.export.names import read_names
+from pipeline.export.paging import FULL, Paging
+from pipeline.export.request import (
+    CONTINUES_FOR_S,
+    ExportReport,
+    ExportRequest,
+    check_request,
+    format_of,
+)
+from pipeline.export.vault import VAULTS_NAME, Vault, remove_forgotten
+from pipeline.files import make_private_dir, make_work_dir, remove_drafts, sha256_of
+from pipeline.locks import lock_folder
 from pipeline.writer import FileForm, write_frames, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
+    import polars as pl
+
+    from pipeline.client import Client
     from pipeline.connection import Connector, Workspace
-    from pipeline.export.certificate import Certificate
-    from pipeline.settings import SourceFormat
-
-SUFFIXES: Final[dict[str, SourceFormat]] = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+    from pipeline.export.columns import Columns
+    from pipeline.export.names import Names
 
 
-@dataclass(frozen=True, slots=True)
-class ExportReport:
+async def export_profiles(request: ExportRequest, connector: Connector) -> ExportReport:
     """
-    What an export came to.
+    Write profiles of the CRM to a CSV, Parquet or JSONL file, with a certificate.
 
-    Attributes:
-        path: The file that was written; its name says so when it is not complete.
-        certificate_path: Of the certificate, beside it.
-        sort_by: What the list was sorted by; None when the service refused to sort.
-    """
-
-    path: Path
-    certificate: Certificate
-    certificate_path: Path
-    n_requests: int
-    sort_by: str | None
-    workspace: Workspace
-
-
-async def export_profiles(
-    connector: Connector,
-    destination: Path,
-    *,
-    overwrite: bool = False,
-    allow_incomplete: bool = False,
-    expected_guid: str | None = None,
-    cap_rows: int = LIST_CAP,
-    on_rows: Callable[[int, int | None], None] = lambda _n, _all: None,
-) -> ExportReport:
-    """
-    Write what the list endpoint shows to a CSV, Parquet or JSONL file.
-
-    Beyond its cap the list is asked window by window: by `recognized`, from both ends,
-    and by searches for parts of UUIDs.
-
-    Args:
-        destination: Its suffix says the format.
-        overwrite: Whether an existing file may be replaced.
-        allow_incomplete: Whether the file keeps its name when it is not complete.
-        cap_rows: What one question shows at most.
-        on_rows: Told the profiles so far, and in all.
+    The list is asked first. Beyond its cap follow `GET /v4/clients`, page by page, and
+    windows of the list.
 
     Effects: the file appears whole or not at all; `NAME.incomplete.EXT` instead when
-        it is not shown to be complete. The certificate stands beside it.
+        it is not shown to be complete. The certificate stands beside it. Until then
+        what was seen lies in the work folder, and the same export, started again
+        within 24 hours, goes on from there.
 
     Raises:
-        SettingsError: The suffix is none of ours.
+        SettingsError: Flags contradict each other, or the suffix is none of ours.
         CannotWriteError: The file exists; nothing was asked of the service.
-        ContractError: The list refuses every known form of question.
+        LockedError: The same export is at work.
+        StoppedError: Somebody asked to stop.
+        AccessError, RemoteError, ContractError: As the service answers.
 
-    Cost: all profiles in memory, some 4 kB each (3.2 measured with 9,000 profiles, 4.1
-        with 10,200 in windows).
+    Cost: memory of a window (at most the cap), and 16 bytes a profile.
     """
-    form = FileForm(_format_of(destination))
+    check_request(request)
+    names = None if request.names_path is None else read_names(request.names_path)
+    destination = request.destination
     cut = destination.with_suffix(f".incomplete{destination.suffix}")
-    for path in (destination, cut):
+    _check_places((destination, cut), overwrite=request.overwrite)
+    make_work_dir(request.work_dir)
+    async with connected(connector, request.expected_guid, stop=request.stop) as (
+        client,
+        workspace,
+    ):
+        request.on_workspace(workspace)
+        folder = _vault_folder(request, workspace)
+        with lock_folder(folder):
+            for path in (destination, cut):
+                remove_drafts(path.absolute().parent, path.name)
+            remove_forgotten(folder.parent, request.wall() - CONTINUES_FOR_S)
+            vault = _opened(request, folder / "seen", names)
+            n_continued = len(vault.seen) if vault.n_resumed else 0
+            flow = _Flow(request, connector, client, vault)
+            await unless_stopped(flow.run(names), request.stop)
+            path, columns = flow.written(destination, cut)
+            certificate_path = path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
+            write_json(certificate_path, flow.told(path, columns))
+            vault.remove()
+        return ExportReport(
+            path,
+            flow.certificate(),
+            certificate_path,
+            client.n_requests,
+            flow.listing.sort_field,
+            workspace,
+            tuple(flow.absent),
+            n_continued,
+        )
+
+
+def _check_places(paths: tuple[Path, Path], *, overwrite: bool) -> None:
+    """
+    Refuse to begin what could not be written in the end.
+
+    Raises:
+        CannotWriteError: The folder is missing, or a file is in the way.
+    """
+    folder = paths[0].parent
+    if not folder.absolute().is_dir():
+        raise CannotWriteError(
+            f"there is no folder {folder} to write to; make it, or give another name"
+        )
+    for path in paths:
         if path.exists() and not overwrite:
             raise CannotWriteError(
                 f"{path} exists already; give another name, or --overwrite"
             )
-    async with connected(connector, expected_guid) as (client, workspace):
-        listing = Listing(connector, client, cap_rows)
-        gathering = Gathering(listing, cap_rows, on_rows)
-        certificate = await gathering.run()
-        frame = frame_of(gathering.profiles.values())
-        is_named = certificate.is_complete or allow_incomplete
+
+
+def _opened(request: ExportRequest, folder: Path, names: Names | None) -> Vault:
+    """Open what an interrupted export left, and say so, or begin anew."""
+    question = request.question() | {"names": names and names.digest}
+    now = request.wall()
+    oldest = now if request.is_fresh else now - CONTINUES_FOR_S
+    vault = Vault.open(folder, question, now=now, oldest=oldest)
+    if vault.n_resumed:
+        request.on_continued(len(vault.seen))
+    return vault
+
+
+class _Flow:
+    """
+    The roads of one export, in order.
+
+    Attributes:
+        absent: Rows of the file of names whose profile is not there.
+    """
+
+    def __init__(
+        self,
+        request: ExportRequest,
+        connector: Connector,
+        client: Client,
+        vault: Vault,
+    ) -> None:
+        self._request = request
+        self._vault = vault
+        stop, on_rows = request.stop, request.on_rows
+        self.listing = Listing(connector, client, request.cap_rows, stop)
+        self._paging = Paging(connector, client, vault, stop, on_rows)
+        self._details = Details(
+            connector,
+            client,
+            vault,
+            stop=stop,
+            concurrency=request.concurrency,
+            rate=request.rate,
+        )
+        self._gathering = Gathering(
+            self.listing, vault, request.base, request.cap_rows, on_rows
+        )
+        self._names: Names | None = None
+        self._before: int | None = None
+        self._after: int | None = None
+        self._roads: list[Road] = []
+
+    @property
+    def absent(self) -> list[int]:
+        """Rows of the file of names whose profile is not there."""
+        return self._details.absent
+
+    async def run(self, names: Names | None) -> None:
+        """Go the roads until nothing is missing, or none is left."""
+        self._names = names
+        if names is not None:
+            self._roads.append(Road.NAMED)
+            await self._details.named(names.names, self._request.on_rows)
+            return
+        await self._open()
+        self._roads.append(Road.LIST)
+        was_enough = await self._gathering.read_plainly()
+        if not was_enough:
+            await self._beyond_the_cap()
+        elif self._request.detail == "full" and self._may_page:
+            await self._pages()
+        if self._request.detail == "full":
+            on_rows = self._request.on_rows
+            await self._details.run(self._vault.seen.sorted(), on_rows)
+        base = replace(self._request.base, sort_field=self.listing.sort_field)
+        self._after = await self.listing.count(base)
+
+    async def _open(self) -> None:
+        """Ask the first question; what an earlier process was told then, stands."""
+        base = self._request.base
+        page = await self.listing.open(base)
+        unit = self._vault.recorded(LISTED, "open")
+        if unit is None:
+            told = {"total": total_of(page, base)}
+            unit = self._vault.keep(LISTED, "open", page.frame.clear(), told)
+        self._before = self._gathering.total = unit.told["total"]
+        self._gathering.sort_by(self.listing.sort_field)
+
+    async def _beyond_the_cap(self) -> None:
+        if self._may_page:
+            await self._pages()
+            after = await self.listing.count(self._request.base)
+            is_known = self._before not in (None, self._request.cap_rows)
+            n_seen = len(self._vault.seen)
+            if is_known and self._before == n_seen == after:
+                return
+        if self._request.road != "pages":
+            self._roads.append(Road.WINDOWS)
+            await self._gathering.run()
+
+    @property
+    def _may_page(self) -> bool:
+        """Whether road 1 can answer the question: it cannot search."""
+        return self._request.road != "windows" and not self._request.search
+
+    async def _pages(self) -> None:
+        self._roads.append(Road.PAGES)
+        await self._paging.run(self._before, recognized=self._request.base.recognized)
+
+    def certificate(self) -> Certificate:
+        """Return what the roads came to."""
+        gathering, names, vault = self._gathering, self._names, self._vault
+        n_seen = len(vault.seen)
+        is_full = self._request.detail == "full" or names is not None
+        n_profiles = len(vault.ids_of(FULL)) if is_full else n_seen
+        sorts = [read.window.sort_field for read in gathering.reads]
+        question = {
+            name: value
+            for name in ("recognized", "search")
+            if (value := self._request.question()[name])
+        }
+        return Certificate(
+            n_profiles,
+            n_seen,
+            self._before,
+            self._after,
+            self._request.cap_rows,
+            variation=self.listing.variation,
+            question=question,
+            roads=tuple(self._roads),
+            searching=gathering.searching,
+            sort_fields=tuple(dict.fromkeys(name for name in sorts if name)),
+            partition=gathering.partition,
+            passes=gathering.n_passes,
+            n_gone=n_seen - n_profiles,
+            named=None if names is None else names.obstacles,
+            n_named=0 if names is None else len(names.names) + len(names.obstacles),
+            estimate=gathering.estimate,
+            contradictions=tuple(self.listing.contradictions),
+            is_cut_short=gathering.is_cut_short,
+            windows=tuple(gathering.reads),
+            pages=tuple(self._paging.reads),
+        )
+
+    def told(self, path: Path, columns: Columns) -> dict[str, Any]:
+        """Return the certificate with what it says of the file."""
+        request = self._request
+        about_file = {
+            "name": path.name,
+            "sha256": sha256_of(path),
+            "detail": request.detail,
+            "json_columns": list(columns.json),
+            "spreadsheet_safe": request.spreadsheet_safe,
+            "absent_rows": self.absent,
+        }
+        return self.certificate().as_dict() | {"file": about_file}
+
+    def written(self, destination: Path, cut: Path) -> tuple[Path, Columns]:
+        """Write the file; return where it is, and its columns."""
+        request = self._request
+        kind = format_of(destination)
+        is_full = request.detail == "full" or self._names is not None
+        columns = columns_of(self._frames, request.fields, is_full=is_full)
+        is_named = self.certificate().is_complete or request.allow_incomplete
         path = destination if is_named else cut
         write_frames(
-            path, form, lambda: [frame], dict(frame.schema), overwrite=overwrite
+            path,
+            FileForm(kind, spreadsheet_safe=request.spreadsheet_safe),
+            lambda: finished(self._frames(), columns, kind),
+            columns.schema(kind),
+            overwrite=request.overwrite,
         )
-        certificate_path = path.with_name(f"{path.name}.certificate.json")
-        write_json(certificate_path, certificate.as_dict())
-        n_asked, order = client.n_requests, listing.sort_field
-        return ExportReport(
-            path, certificate, certificate_path, n_asked, order, workspace
-        )
+        return path, columns
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        """Give every profile once: as the list shows it, or in full."""
+        vault, full = self._vault, self._vault.frames(FULL)
+        if self._request.detail == "full" or self._names is not None:
+            yield from full
+            return
+        is_listed = vault.ids_of(LISTED).holds
+        for frame in chain(vault.frames(LISTED), without(full, is_listed)):
+            yield frame.drop(
+                name
+                for name in frame.columns
+                if name == "anonymous" or name.startswith(("attributes.", "previous"))
+            )
 
 
-def _format_of(destination: Path) -> SourceFormat:
-    found = SUFFIXES.get(destination.suffix.lower())
-    if found is None:
-        raise SettingsError(
-            f"{destination.name}: the name must end in {', '.join(SUFFIXES)}, so that "
-            "the format is known"
-        )
-    return found
+def _vault_folder(request: ExportRequest, workspace: Workspace) -> Path:
+    """Return the folder of an export: one for each file of each workspace."""
+    place = [workspace.host, workspace.guid, str(request.destination.absolute())]
+    digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()
+    return make_private_dir(request.work_dir / VAULTS_NAME / digest[:24])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.export.exporter import export_profiles
+from pipeline.export.request import ExportRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace
 
 EXPORT_NAME: Final = "crm.parquet"
+# In full, an absent part of these is an empty one.
+WHOLE: Final = frozenset({"attributes", "agreements"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +41,23 @@ async def exported_crm(
     """
     Export the workspace into *folder*.
 
-    The list holds neither attributes nor agreements; a source that gives some has
-    fields that cannot be compared.
+    Every profile is read in full, for the list holds neither attributes nor agreements.
 
     Raises:
         As `export_profiles`.
     """
-    report = await export_profiles(
-        connector,
+    request = ExportRequest(
         folder / EXPORT_NAME,
+        folder,
+        detail="full",
         allow_incomplete=True,
+        is_fresh=True,
         expected_guid=expected_guid,
     )
+    report = await export_profiles(request, connector)
     return CrmExport(
         report.path,
         report.workspace,
         tuple(report.certificate.reasons()),
-        whole=frozenset(),
+        whole=WHOLE,
     )

@@ -8,9 +8,10 @@ about its effect (API contract, sections 4, 5 and 6).
 from dataclasses import replace
 from typing import Any, Final
 
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from pipeline.sandbox import facts
+from pipeline.sandbox.churning import churn
 from pipeline.sandbox.fates import RowsRefused
 from pipeline.sandbox.listing import (
     BadQueryError,
@@ -236,6 +237,7 @@ def _clean_batch(
 
 def list_v4(desk: Desk, call: Call) -> Response:
     """Show a page of full profiles as a bare array (6.2)."""
+    churn(desk.store, call.arrival.request_no, desk.rules.churn_per_page)
     try:
         query = read_v4_query(call.params, desk.rules)
     except BadQueryError as reason:
@@ -245,11 +247,20 @@ def list_v4(desk: Desk, call: Call) -> Response:
 
 def list_crm(desk: Desk, call: Call) -> Response:
     """Show a page of the documented list, which ends at 10,000 (6.1)."""
+    trouble = desk.rules.list_trouble
+    churn(desk.store, call.arrival.request_no, desk.rules.churn_per_page)
+    if trouble == "html":
+        return HTMLResponse("<html><body>Please log in</body></html>")
     try:
         query = read_crm_query(call.params, desk.rules, call.arrival.request_no)
     except BadQueryError as reason:
         raise Refusal(400, str(reason)) from reason
-    customers = [show_in_list(p, desk.rules) for p in desk.store.page(query)]
+    asked = _troubled(query, trouble)
+    customers = [show_in_list(p, desk.rules) for p in desk.store.page(asked)]
+    if trouble == "text_ids":
+        customers = [{**shown, "id": str(shown["id"])} for shown in customers]
+    if trouble == "twice":
+        customers = [shown for shown in customers for _ in range(2)]
     if desk.rules.list_shape == "bare_array":
         return json_reply(customers)
     return json_reply(
@@ -263,11 +274,22 @@ def list_crm(desk: Desk, call: Call) -> Response:
     )
 
 
+def _troubled(query: Query, trouble: str) -> Query:
+    """Return what is looked up in place of a page that was asked for."""
+    if trouble == "repeats":
+        return replace(query, offset=0)
+    if trouble == "short_pages" and query.offset:
+        return replace(query, limit=max(1, query.limit // 2))
+    return query
+
+
 def _told_total(desk: Desk) -> int:
     """Return the total as the switches have it (open question 18)."""
     n_profiles = desk.store.count_profiles()
     if desk.rules.all_is in ("halved", "both_halved"):
         return n_profiles // 2
+    if desk.rules.all_is == "doubled":
+        return 2 * n_profiles
     if desk.rules.all_is == "capped":
         return min(n_profiles, desk.rules.list_cap_rows)
     return n_profiles
@@ -275,6 +297,8 @@ def _told_total(desk: Desk) -> int:
 
 def _told_matching(desk: Desk, query: Query) -> int:
     n_matching = desk.store.count_matching(query)
+    if desk.rules.list_cap == "result":
+        n_matching = min(n_matching, desk.rules.list_cap_rows)
     return n_matching // 2 if desk.rules.all_is == "both_halved" else n_matching
 
 
@@ -284,4 +308,5 @@ def autocomplete(desk: Desk, call: Call) -> Response:
         query = read_entries_query(call.params)
     except BadQueryError as reason:
         raise Refusal(400, str(reason)) from reason
-    return json_reply({"entries": desk.store.entries(query)})
+    works = desk.rules.autocomplete_works
+    return json_reply({"entries": desk.store.entries(query) if works else []})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pipeline.sandbox import facts
+from pipeline.sandbox.rows import BETWEEN
 from pipeline.sandbox.switches import Switches
 
 _INT: Final = re.compile(r"-?[0-9]{1,10}")
@@ -29,10 +30,6 @@ _COLUMNS: Final = {
     "updated": "updated_s",
 }
 _TIMES: Final = ("created_s", "updated_s")
-_PLAIN_COLUMNS: Final = ('"email"', '"firstName"', '"lastName"', '"uuid"')
-
-_EACH_ATTRIBUTE: Final = "SELECT 1 FROM json_each(attributes) AS j"
-
 Comparison = Literal["contains", "prefix", "exact"]
 
 
@@ -83,13 +80,6 @@ def _both(*conditions: Condition) -> Condition:
     )
 
 
-def _either(*conditions: Condition) -> Condition:
-    return Condition(
-        " OR ".join(f"({condition.sql})" for condition in conditions),
-        tuple(param for condition in conditions for param in condition.params),
-    )
-
-
 def _folded(column: str, how: Comparison, value: str) -> Condition:
     """Compare without regard to case; `fold` is a function of the store."""
     value = value.casefold()
@@ -122,7 +112,7 @@ def read_crm_query(params: Mapping[str, str], rules: Switches, turn: int) -> Que
     if offset + limit > cap:
         if rules.list_cap == "error":
             raise BadQueryError(f"offset + limit must not exceed {cap}")
-        if rules.list_cap == "clamp":
+        if rules.list_cap in ("clamp", "result"):
             limit = max(0, cap - offset)
         is_empty = limit == 0 or rules.list_cap == "empty_page"
     condition = _both(
@@ -150,14 +140,10 @@ def _search(text: str, rules: Switches) -> Condition:
     field, colon, value = text.partition(":")
     if colon and (field in _COLUMNS or field == "tags"):
         return _search_field(field, value, rules)
-    in_attributes = _folded("CAST(j.value AS TEXT)", rules.search_plain, text)
-    return _either(
-        *(_folded(column, rules.search_plain, text) for column in _PLAIN_COLUMNS),
-        Condition(
-            f"EXISTS ({_EACH_ATTRIBUTE} WHERE {in_attributes.sql})",
-            in_attributes.params,
-        ),
-    )
+    before = "" if rules.search_plain == "contains" else BETWEEN
+    behind = BETWEEN if rules.search_plain == "exact" else ""
+    sought = f"{before}{text.casefold()}{behind}"
+    return Condition("instr(searched, ?) > 0", (sought,))
 
 
 def _search_field(field: str, value: str, rules: Switches) -> Condition:
@@ -176,6 +162,8 @@ def _search_field(field: str, value: str, rules: Switches) -> Condition:
 
 
 def _crm_order(text: str, rules: Switches, turn: int) -> str:
+    if text and not rules.sort_works:
+        raise BadQueryError("sortBy is not supported")
     if not text:
         if rules.default_order == "unstable":
             spread = turn * 524_287 % 999_983 + 1  # two primes: no two turns agree

@@ -19,13 +19,15 @@ COLUMNS: Final = (
     "anonymous, agreements, attributes, tags, uuids, created_s, updated_s"
 )
 _N_SCALARS: Final = len(facts.SCALAR_FIELDS)
-N_COLUMNS: Final = _N_SCALARS + 8
+N_COLUMNS: Final = _N_SCALARS + 9  # with what a plain search looks into
+BETWEEN: Final = "\x1f"
 
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS profiles (
     client_id INTEGER PRIMARY KEY, {_SCALAR_COLUMNS}, anonymous INTEGER NOT NULL,
     agreements INTEGER NOT NULL, attributes TEXT NOT NULL, tags TEXT NOT NULL,
-    uuids TEXT NOT NULL, created_s REAL NOT NULL, updated_s REAL NOT NULL
+    uuids TEXT NOT NULL, created_s REAL NOT NULL, updated_s REAL NOT NULL,
+    searched TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS profiles_phone ON profiles (phone);
 CREATE TABLE IF NOT EXISTS identifiers (
@@ -43,11 +45,12 @@ CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NU
 
 # One encoder, because `json.dumps` with options builds a new one for each call.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_SEARCHED: Final = ("email", "firstName", "lastName", "uuid")
 _BITS: Final = {key: 1 << bit for bit, key in enumerate(facts.AGREEMENT_KEYS)}
 
 
 def to_row(profile: Profile, rules: Switches) -> tuple[Any, ...]:
-    """Lay a profile out in the order of `COLUMNS`."""
+    """Lay a profile out in the order of `COLUMNS`, and what is searched behind."""
     agreed = sum(bit for key, bit in _BITS.items() if profile.agreements[key])
     return (
         profile.client_id,
@@ -59,7 +62,22 @@ def to_row(profile: Profile, rules: Switches) -> tuple[Any, ...]:
         "\n".join(profile.uuids),  # no identifier holds a line feed
         profile.created_s,
         profile.updated_s,
+        _searched(profile),
     )
+
+
+def _searched(profile: Profile) -> str:
+    """Join what a plain search looks into (6.1), without regard to case."""
+    texts = [profile.scalars[field] for field in _SEARCHED]
+    texts += [_as_text(value) for value in profile.attributes.values()]
+    inner = BETWEEN.join(text.casefold() for text in texts if text is not None)
+    return f"{BETWEEN}{inner}{BETWEEN}"
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if isinstance(value, bool) else _encode(value)
 
 
 def from_row(row: tuple[Any, ...]) -> Profile:

@@ -27,6 +27,9 @@ _CITIES: Final = (
     ("Berlin", "DE"),
     ("Lyon", "FR"),
 )
+# Names and places are as uneven as those of a real workspace.
+_NAME_WEIGHTS: Final = (32, 16, 8, 4, 2, 1)
+_CITY_WEIGHTS: Final = (16, 8, 4, 2, 1)
 _BOTH: Final = (True, False)
 _TIERS: Final = ("bronze", "silver", "gold")
 _TAGS: Final = ("newsletter", "vip", "outlet", "beta")
@@ -41,12 +44,13 @@ def seed_writes(n_profiles: int) -> Iterator[Write]:
 def _item(number: int) -> dict[str, Any]:
     """Make profile `number`; every tenth is anonymous, every third has no tags."""
     dice = random.Random(number)  # noqa: S311 - repeatable on purpose
-    first, sex = dice.choice(_FIRST)
-    city, country = dice.choice(_CITIES)
+    [(first, sex)] = dice.choices(_FIRST, _NAME_WEIGHTS)
+    [(city, country)] = dice.choices(_CITIES, _CITY_WEIGHTS)
+    [last] = dice.choices(_LAST, _NAME_WEIGHTS)
     item: dict[str, Any] = {
         "customId": f"S{number:07d}",
         "firstName": first,
-        "lastName": dice.choice(_LAST),
+        "lastName": last,
         "sex": sex,
         "city": city,
         "countryCode": country,

@@ -129,8 +129,10 @@ def build_sandbox(
     store = Store(options.database, rules, options.settle_s, clocks)
     if store.count_profiles() == 0:
         writes = seed_writes(options.seed_profiles)
+        n_loaded = 0
         while some := list(islice(writes, MAX_BATCH_ITEMS)):
-            store.load(some)
+            store.load(some, first_no=-n_loaded)
+            n_loaded += len(some)
     desk = Desk(
         store,
         rules,

@@ -153,10 +153,21 @@ class Store:
             left = (bench[client_id] for client_id in bench.changed)
             return next((profile for profile in left if profile is not None), None)
 
-    def load(self, writes: Sequence[Write]) -> None:
-        """Apply writes that no request brought, as the profiles present at start."""
+    def load(self, writes: Sequence[Write], *, first_no: int = 0) -> None:
+        """
+        Apply writes that no request brought, as the profiles present at start.
+
+        Args:
+            first_no: Of the writes, which count down: each has a stamp of its own, as
+                if it had come alone.
+        """
         with self._lock, self._transaction():
-            self._apply(0, writes)
+            bench = Bench(self._lay_out(writes), self._next_client_id(), self._rules)
+            wall_s = self._clocks.wall()
+            for place, write in enumerate(writes):
+                stamp = stamp_of(wall_s, first_no - place)
+                apply_writes([write], bench, stamp, self._rules)
+            self._take_back(bench)
 
     def settle(self) -> None:
         """Apply everything that waits, due or not."""
@@ -185,14 +196,16 @@ class Store:
     def _apply(
         self, write_no: int, writes: Sequence[Write]
     ) -> tuple[Bench, dict[str, int]]:
-        next_id = self._one(
-            "SELECT coalesce(max(value), ?) FROM counters", facts.FIRST_CLIENT_ID
-        )
-        bench = Bench(self._lay_out(writes), next_id, self._rules)
+        bench = Bench(self._lay_out(writes), self._next_client_id(), self._rules)
         stamp = stamp_of(self._clocks.wall(), write_no)
         effects = apply_writes(writes, bench, stamp, self._rules)
         self._take_back(bench)
         return bench, effects
+
+    def _next_client_id(self) -> int:
+        return self._one(
+            "SELECT coalesce(max(value), ?) FROM counters", facts.FIRST_CLIENT_ID
+        )
 
     def _lay_out(self, writes: Sequence[Write]) -> list[Profile]:
         """Fetch every profile the writes can touch, in a handful of queries."""
@@ -286,6 +299,14 @@ class Store:
         with self._lock:
             self._settle_due()
             return self._one("SELECT count(*) FROM profiles")
+
+    def id_at(self, place: int) -> int:
+        """Return the id of a profile by its place, counted from 0 by id."""
+        with self._lock:
+            return self._one(
+                "SELECT client_id FROM profiles ORDER BY client_id LIMIT 1 OFFSET ?",
+                place,
+            )
 
     def entries(self, query: EntriesQuery) -> list[str]:
         """Return distinct values of one field, sorted."""

@@ -51,11 +51,19 @@ class Switches:
             one a write brought as new; one inherited by a merge is never shown.
         phone_match: 13. Which of several profiles a sole phone finds; `none` makes
             every phone-only item a new profile.
-        list_cap: 14. What `/crm/v1/list` does beyond offset + limit = the cap.
+        list_cap: 14. What `/crm/v1/list` does beyond offset + limit = the cap;
+            `result`: the result of a question ends there, and `matching` with it.
         list_cap_rows: 14. The cap; a smaller one makes a small workspace crowded.
         search_works: 17. Whether `search` narrows the list; else it is ignored.
-        all_is: 18. What `all` tells: the truth, half of it, at most the cap; or both
-            it and `matching` are halved.
+        all_is: 18. What `all` tells: the truth, half of it, its double, at most the
+            cap; or both it and `matching` are halved.
+        list_trouble: What else may be wrong with a page of that list: every page is the
+            first, later pages are half as long, each profile stands twice, ids are
+            texts, or it is a page of HTML.
+        churn_per_page: Changes before each page of a list, in the mean: as many
+            profiles come, go and are touched.
+        autocomplete_works: Whether the autocompletion knows any value.
+        sort_works: 16. Whether `sortBy` is understood; else it is a 400.
         max_list_limit: 15. Largest `limit`; above it 400.
         max_page_size: 15. Largest `pageSize` of `/v4/clients`; above it 400.
         default_page_size: 15. `pageSize` when none is sent.
@@ -119,10 +127,16 @@ class Switches:
     merge_target: Literal["recognised_first", "oldest", "newest"] = "recognised_first"
     shown_uuid: Literal["latest", "first"] = "latest"
     phone_match: Literal["newest", "oldest", "none"] = "newest"
-    list_cap: Literal["error", "empty_page", "clamp"] = "error"
+    list_cap: Literal["error", "empty_page", "clamp", "result"] = "error"
     list_cap_rows: int = facts.LIST_CAP
     search_works: bool = True
-    all_is: Literal["true", "halved", "capped", "both_halved"] = "true"
+    all_is: Literal["true", "halved", "doubled", "capped", "both_halved"] = "true"
+    list_trouble: Literal[
+        "none", "repeats", "short_pages", "twice", "text_ids", "html"
+    ] = "none"
+    churn_per_page: float = 0.0
+    autocomplete_works: bool = True
+    sort_works: bool = True
     max_list_limit: int = 1000
     max_page_size: int = 1000
     default_page_size: int = 100

@@ -49,7 +49,7 @@ def test_after_an_import_comes_a_look_and_after_a_sample_all(
     shell: Shell, sandbox: RunningSandbox
 ) -> None:
     shell.write("people.csv", "email\na@example.com\nb@example.com\n")
-    told = next_command(shell.run("import", "people.csv").err)
+    told = next_command(shell.run("import", "people.csv", "--verify", "none").err)
     sandbox.sandbox.settle()
 
     assert told[0] == "verify"
@@ -67,11 +67,22 @@ def test_after_a_look_at_every_row_nothing_is_left_to_type(
     with running_sandbox(SandboxOptions(weather=Weather(lost=1.0))) as running:
         monkeypatch.setenv("SYNERISE_BASE_URL", running.base_url)
         monkeypatch.setenv("SYNERISE_API_KEY", running.api_key)
-        shell.run("import", "people.csv")
+        shell.run("import", "people.csv", "--verify", "none")
         ended = shell.run("verify", "--settle", "0")
 
     assert ended.code == 4
     assert "next, " not in ended.err
+
+
+def test_an_import_that_read_everything_back_leaves_nothing_to_type(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    del sandbox
+    shell.write("people.csv", "email\na@example.com\nb@example.com\n")
+
+    sampled = shell.run("import", "people.csv", "--verify-rows", "1")
+    assert next_command(sampled.err)[-1] == "--all"
+    assert "next, " not in shell.run("import", "people.csv", "--fresh").err
 
 
 def test_a_base_url_of_the_command_line_is_kept(
@@ -79,6 +90,7 @@ def test_a_base_url_of_the_command_line_is_kept(
 ) -> None:
     monkeypatch.delenv("SYNERISE_BASE_URL")
     shell.write("people.csv", "email\na@example.com\n")
-    ended = shell.run("import", "people.csv", "--base-url", sandbox.base_url)
+    words = ("--verify", "none", "--base-url", sandbox.base_url)
+    ended = shell.run("import", "people.csv", *words)
 
     assert next_command(ended.err)[-2:] == ["--base-url", sandbox.base_url]

@@ -1,4 +1,5 @@
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -389,3 +390,99 @@ def test_autocompletion_gives_distinct_values(query: str, expected: list[str]) -
 @pytest.mark.parametrize("query", ["", "prefix=x", "field=city&limit=0"])
 def test_autocompletion_refuses_bad_parameters(query: str) -> None:
     assert drive().send("GET", f"/crm/v1/autocomplete?{query}").status_code == 400
+
+
+def test_the_autocompletion_may_know_nothing() -> None:
+    driver = drive(Switches(autocomplete_works=False), seed_profiles=3)
+
+    assert driver.get("/crm/v1/autocomplete?field=city") == {"entries": []}
+
+
+# --- a list that lies, and a workspace that moves -------------------------------------
+
+
+def crowd(**switches: Any) -> Driver:
+    return drive(Switches(**{"list_cap_rows": 10} | switches), seed_profiles=30)
+
+
+def ids_of(page: Any) -> list[int]:
+    return [one["id"] for one in page["customers"]]
+
+
+def test_a_result_may_end_at_the_cap_and_its_count_with_it() -> None:
+    page = crowd(list_cap="result").get("/crm/v1/list?limit=8&offset=5")
+
+    assert (len(page["customers"]), page["matching"], page["all"]) == (5, 10, 30)
+
+
+@pytest.mark.parametrize(
+    ("all_is", "total"), [("true", 30), ("halved", 15), ("doubled", 60), ("capped", 10)]
+)
+def test_the_total_may_be_a_lie(all_is: str, total: int) -> None:
+    page = crowd(all_is=all_is).get("/crm/v1/list?limit=1")
+
+    assert (page["all"], page["matching"]) == (total, 30)
+
+
+def test_an_order_may_be_refused() -> None:
+    driver = crowd(sort_works=False)
+
+    assert driver.send("GET", "/crm/v1/list?sortBy=id:ASC").status_code == 400
+    assert len(ids_of(driver.get("/crm/v1/list?limit=3"))) == 3
+
+
+def test_pages_may_be_troubled() -> None:
+    honest = ids_of(crowd().get("/crm/v1/list?limit=4&offset=4"))
+    first = ids_of(crowd().get("/crm/v1/list?limit=4"))
+    asked = "/crm/v1/list?limit=4&offset=4"
+
+    assert ids_of(crowd(list_trouble="repeats").get(asked)) == first
+    assert ids_of(crowd(list_trouble="short_pages").get(asked)) == honest[:2]
+    twice = [number for number in honest for _ in range(2)]
+    assert ids_of(crowd(list_trouble="twice").get(asked)) == twice
+    page = crowd(list_trouble="text_ids").get(asked)
+    assert [one["id"] for one in page["customers"]] == [*map(str, honest)]
+    reply = crowd(list_trouble="html").send("GET", asked)
+    assert (reply.status_code, reply.text[:6]) == (200, "<html>")
+
+
+def test_a_workspace_changes_while_it_is_read_and_always_in_the_same_way() -> None:
+    def read() -> tuple[list[list[int]], int]:
+        driver = crowd(churn_per_page=1.5)
+        pages = [ids_of(driver.get("/crm/v1/list?limit=10")) for _ in range(12)]
+        return pages, driver.sandbox.store.count_profiles()
+
+    pages, n_profiles = read()
+
+    assert len({tuple(page) for page in pages}) > 1
+    assert n_profiles != 30
+    assert read() == (pages, n_profiles)
+    still = crowd()
+    assert [ids_of(still.get("/crm/v1/list?limit=10")) for _ in range(2)] == [
+        ids_of(still.get("/crm/v1/list?limit=10"))
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("plain", "text", "is_found"),
+    [
+        ("contains", "OLD", True),
+        ("contains", "5", True),
+        ("contains", '{"a":[7]}', True),
+        ("prefix", "go", True),
+        ("prefix", "old", False),
+        ("exact", "Gold", True),
+        ("exact", "gol", False),
+        ("exact", "1", True),
+    ],
+)
+def test_a_plain_search_looks_into_attributes(
+    plain: Any, text: str, *, is_found: bool
+) -> None:
+    driver = drive(Switches(search_plain=plain))
+    attributes = {"tier": "gold", "points": 5, "deep": {"a": [7]}, "is_new": True}
+    driver.put({"customId": "A", "attributes": attributes})
+
+    found = driver.get(f"/crm/v1/list?search={quote(text, '')}")["matching"]
+
+    assert found == is_found

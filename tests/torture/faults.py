@@ -400,7 +400,7 @@ def lists() -> Iterator[NetFault]:
     )  # fmt: skip
     yield NetFault(
         "R23", "a list of more than it tells", 5,
-        ("NOT COMPLETE", "15 in all, and 30 in a part"), None, command=EXPORT,
+        ("NOT COMPLETE", "15 in all, and 30 in the whole"), None, command=EXPORT,
         options={"seed_profiles": 30, "switches": Switches(all_is="halved")},
     )  # fmt: skip
     yield one("R26", "no JSON", 76, status(200, b"<html>"), "list")

@@ -13,6 +13,7 @@ from pipeline import (
     Connector,
     Credentials,
     Ending,
+    ExportRequest,
     ImportRequest,
     RemoteSettings,
     Secret,
@@ -25,12 +26,12 @@ from pipeline import (
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
 from pipeline.cli.options import found_job, job_of, talk_of, talk_options
 from pipeline.cli.render import (
-    export_lines,
     mapping_lines,
     run_lines,
     run_summary,
     workspace_line,
 )
+from pipeline.cli.render_export import export_lines
 from pipeline.cli.render_verify import verify_lines
 from pipeline.errors import SourceMissingError
 from pipeline.records import VerifyState
@@ -79,8 +80,12 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
         talk.say(line)
     began_s = time.monotonic()
     talk.say("\n4. export: the CRM's profiles into a file")
+    folder = Path(work_dir)
     exported = asyncio.run(
-        export_profiles(connector, Path(work_dir) / "profiles.parquet", overwrite=True)
+        export_profiles(
+            ExportRequest(folder / "profiles.parquet", folder, overwrite=True),
+            connector,
+        )
     )
     beside = write_export_report(exported, _ending(OK, began_s))
     for line in export_lines(exported):

@@ -5,42 +5,90 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import Ending, export_profiles, write_export_report, write_json
+from pipeline import (
+    Ending,
+    ExportRequest,
+    export_profiles,
+    write_export_report,
+    write_json,
+)
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     connector_of,
     found_job,
     job_option,
     json_option,
+    pace_options,
     remote_options,
     talk_of,
     talk_options,
     values_option,
+    work_dir_option,
 )
-from pipeline.cli.render import (
-    closing_lines,
-    export_lines,
-    export_summary,
-    show_json,
-    workspace_line,
-)
+from pipeline.cli.render import closing_lines, show_json, workspace_line
+from pipeline.cli.render_export import continued_line, export_lines, export_summary
+from pipeline.cli.running import signals
 from pipeline.cli.watching import note, watch
 from pipeline.config import remote_settings, work_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.cli.options import Talk
+    from pipeline.settings import Job
+
+_RECOGNIZED = {"yes": True, "no": False, None: None}
 
 
 @click.command("export", short_help="Write the CRM's profiles to a file.")
 @click.argument("destination", metavar="DEST")
 @job_option
+@work_dir_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--allow-incomplete",
     is_flag=True,
     help="Keep the name, and end with 0, when it is not shown to be complete.",
 )
+@click.option(
+    "--road",
+    type=click.Choice(["auto", "pages", "windows"]),
+    default="auto",
+    show_default=True,
+    help="How to go beyond what the list shows.",
+)
+@click.option(
+    "--detail",
+    type=click.Choice(["list", "full"]),
+    default="list",
+    show_default=True,
+    help="What the list holds, or attributes and agreements too.",
+)
+@click.option(
+    "--by-identifiers",
+    metavar="FILE",
+    help="Export, in full, the profiles that the file names.",
+)
+@click.option(
+    "--recognized",
+    type=click.Choice(["yes", "no"]),
+    help="Only recognised profiles, or only anonymous ones.",
+)
+@click.option("--search", metavar="TEXT", help="Only what the list finds for it.")
+@click.option(
+    "--fields", metavar="LIST", help="Columns, with commas, as in email,attributes."
+)
+@click.option(
+    "--spreadsheet-safe",
+    is_flag=True,
+    help="CSV for people: no formulas, numbers of phones stay text.",
+)
+@click.option("--fresh", is_flag=True, help="Begin anew, not where one was cut off.")
+@pace_options
 @remote_options
 @values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there.")
@@ -48,11 +96,13 @@ from pipeline.config import remote_settings, work_dir
 @talk_options
 def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     """
-    Write what the list endpoint shows to DEST (.csv, .parquet or .jsonl).
+    Write the profiles of the CRM to DEST (.csv, .parquet or .jsonl).
 
-    The endpoint shows 10,000 profiles at most; beyond that it is asked window by
-    window. A certificate beside the file says what was counted. What is not shown to
-    be complete is named NAME.incomplete.EXT, and the command ends with 5.
+    The list shows 10,000 profiles at most; beyond that the pages of GET /v4/clients
+    are read, or the list is asked window by window. A certificate beside the file says
+    what was counted. What is not shown to be complete is named NAME.incomplete.EXT,
+    and the command ends with 5. An export that was cut off goes on when it is
+    started again within 24 hours.
     """
     began_s = time.monotonic()
     talk = talk_of(
@@ -60,8 +110,8 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     )
     found = found_job(flags["config"])
     job = found.job
+    folder = work_dir(flags["work_dir"], found)
     dataset = job.name or str(Path(destination).absolute())
-    folder = work_dir(None, found)
     watch("export", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
         job,
@@ -69,16 +119,10 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
     )
-    report = asyncio.run(
-        export_profiles(
-            connector_of(remote),
-            Path(destination),
-            overwrite=flags["overwrite"],
-            allow_incomplete=flags["allow_incomplete"],
-            expected_guid=flags["expect_workspace"] or job.workspace.guid,
-        )
-    )
-    talk.say(workspace_line(report.workspace))
+    with talk.progress.exporting() as on_rows:
+        request = _request(Path(destination), folder, job, flags, talk, on_rows)
+        with signals(request.stop):
+            report = asyncio.run(export_profiles(request, connector_of(remote)))
     is_fine = report.certificate.is_complete or flags["allow_incomplete"]
     code = OK if is_fine else INCOMPLETE
     ending = Ending(
@@ -98,3 +142,35 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     if talk.as_json:
         show_json(summary)
     return code
+
+
+def _request(  # noqa: PLR0917 - everything that the flags and the job say
+    destination: Path,
+    folder: Path,
+    job: Job,
+    flags: dict[str, Any],
+    talk: Talk,
+    on_rows: Callable[[int, int | None], None],
+) -> ExportRequest:
+    names = flags["by_identifiers"]
+    fields = (flags["fields"] or "").split(",")
+    return ExportRequest(
+        destination,
+        folder,
+        road=flags["road"],
+        detail=flags["detail"],
+        recognized=_RECOGNIZED[flags["recognized"]],
+        search=flags["search"],
+        fields=tuple(name.strip() for name in fields if name.strip()),
+        names_path=None if names is None else Path(names),
+        spreadsheet_safe=flags["spreadsheet_safe"],
+        overwrite=flags["overwrite"],
+        allow_incomplete=flags["allow_incomplete"],
+        is_fresh=flags["fresh"],
+        expected_guid=flags["expect_workspace"] or job.workspace.guid,
+        concurrency=flags["concurrency"] or job.delivery.concurrency,
+        rate=flags["rate"] or job.delivery.rate,
+        on_rows=on_rows,
+        on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
+        on_continued=lambda n_rows: talk.say(continued_line(n_rows)),
+    )
