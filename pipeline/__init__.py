@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace, workspace_of
     from pipeline.continuing import (
         Continuation,
+        job_of_run,
         remembered_job,
         remembered_run_job,
         resumable_runs,
     )
+    from pipeline.delta.applier import (
+        ApplyReport,
+        ApplyRequest,
+        apply_plan,
+        plan_to_resume,
+    )
+    from pipeline.delta.plan import Plan
+    from pipeline.delta.plan_files import read_plan
+    from pipeline.delta.planner import PlanReport, PlanRequest, make_plan
+    from pipeline.delta.sync import SyncReport, run_sync
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import ExportReport, export_profiles
     from pipeline.findings import Finding
@@ -47,6 +58,8 @@ if TYPE_CHECKING:
     from pipeline.writer import write_json
 
 _HOMES = {
+    "ApplyReport": "delta.applier",
+    "ApplyRequest": "delta.applier",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "settings",
@@ -56,6 +69,9 @@ _HOMES = {
     "ImportRequest": "line",
     "Job": "settings",
     "PipelineError": "errors",
+    "Plan": "delta.plan",
+    "PlanReport": "delta.planner",
+    "PlanRequest": "delta.planner",
     "ProfileReply": "profiles",
     "Purged": "retention",
     "RemoteSettings": "settings",
@@ -66,22 +82,29 @@ _HOMES = {
     "RunReport": "importer",
     "Secret": "settings",
     "StopSignal": "stopping",
+    "SyncReport": "delta.sync",
     "VerifyReport": "verifier",
     "VerifyRequest": "verifier",
     "Workspace": "connection",
+    "apply_plan": "delta.applier",
     "create_profile": "profiles",
     "delete_profile": "profiles",
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
+    "job_of_run": "continuing",
     "list_runs": "journal",
+    "make_plan": "delta.planner",
+    "plan_to_resume": "delta.applier",
     "propose_job": "proposal",
     "purge_runs": "retention",
+    "read_plan": "delta.plan_files",
     "remembered_job": "continuing",
     "remembered_run_job": "continuing",
     "resumable_runs": "continuing",
     "rows_of": "tracing",
     "run_details": "history",
     "run_import": "importer",
+    "run_sync": "delta.sync",
     "shared_phones": "tracing",
     "update_profile": "profiles",
     "verify_run": "verifier",
@@ -90,6 +113,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApplyReport",
+    "ApplyRequest",
     "Connector",
     "Continuation",
     "Credentials",
@@ -99,6 +124,9 @@ __all__ = [
     "ImportRequest",
     "Job",
     "PipelineError",
+    "Plan",
+    "PlanReport",
+    "PlanRequest",
     "ProfileReply",
     "Purged",
     "RemoteSettings",
@@ -109,22 +137,29 @@ __all__ = [
     "RunReport",
     "Secret",
     "StopSignal",
+    "SyncReport",
     "VerifyReport",
     "VerifyRequest",
     "Workspace",
+    "apply_plan",
     "create_profile",
     "delete_profile",
     "export_profiles",
     "get_profile",
+    "job_of_run",
     "list_runs",
+    "make_plan",
+    "plan_to_resume",
     "propose_job",
     "purge_runs",
+    "read_plan",
     "remembered_job",
     "remembered_run_job",
     "resumable_runs",
     "rows_of",
     "run_details",
     "run_import",
+    "run_sync",
     "shared_phones",
     "update_profile",
     "verify_run",

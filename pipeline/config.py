@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,16 @@ from pydantic import ValidationError
 
 from pipeline.contract import DEFAULT_BASE_URL
 from pipeline.errors import SettingsError, TokenRefusedError
+from pipeline.files import make_work_dir, replacing
 from pipeline.settings import Credentials, Job, RemoteSettings, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
 WORK_DIR: Final = ".crm-pipeline"
+KEY_NAME: Final = "key"
+KEY_BYTES: Final = 32
+LEAST_KEY_LETTERS: Final = 32
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # How pydantic names the branches of our unions, and the end of an agreement's name.
 _BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
@@ -249,6 +254,48 @@ def lock_dir(environment: Mapping[str, str] | None = None) -> Path | None:
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def digest_key(work_dir: Path, environment: Mapping[str, str] | None = None) -> str:
+    """
+    Return the secret that keys all digests of a work folder: the variable
+    `CRM_PIPELINE_KEY`, or the file that `CRM_PIPELINE_KEY_FILE` names, or `key` in the
+    work folder.
+
+    Effects: without any of them, `key` is made: 32 random bytes, readable by its owner
+        only. Digests under another key cannot be compared, so it has to be kept.
+
+    Raises:
+        SettingsError: The variables contradict each other, the secret is too short, or
+            the file is not what was made.
+        CannotWriteError: The work folder refuses.
+    """
+    env = os.environ if environment is None else environment
+    told = _secret("CRM_PIPELINE_KEY", env).reveal()
+    if told:
+        if len(told) < LEAST_KEY_LETTERS:
+            raise SettingsError(
+                f"CRM_PIPELINE_KEY is shorter than {LEAST_KEY_LETTERS} characters; "
+                "take a long random one, such as the output of `openssl rand -hex 32`"
+            )
+        return told
+    path = work_dir / KEY_NAME
+    try:
+        if not path.exists():
+            make_work_dir(work_dir)
+            with replacing(path, overwrite=False) as draft:
+                draft.write_bytes(secrets.token_bytes(KEY_BYTES))
+        key = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the key of the digests cannot be read ({path}: {error.strerror})"
+        ) from None
+    if len(key) != KEY_BYTES:
+        raise SettingsError(
+            f"{path} is not the key that was made there ({KEY_BYTES} bytes). Bring it "
+            "back from a copy, or remove it: the next plan then sends every row"
+        )
+    return key.hex()
 
 
 def remote_settings(

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -34,7 +35,6 @@ from pipeline.writer import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
@@ -85,6 +85,11 @@ def settings_digest(job: Job, mapping: Mapping) -> str:
         "max_bytes": job.delivery.max_bytes,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+
+def dataset_of(job: Job) -> str:
+    """Return what a run of a job is about: its name, or the absolute source paths."""
+    return job.name or ", ".join(str(Path(p).absolute()) for p in job.source.paths)
 
 
 # -- the job of a run --------------------------------------------------------------

@@ -9,7 +9,6 @@ sends (pass 2). Both passes see the same bytes, or the run stops.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
@@ -17,6 +16,7 @@ from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import (
     begin_or_continue,
+    dataset_of,
     remember_job,
     settings_digest,
     versions_at_work,
@@ -44,6 +44,7 @@ from pipeline.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pipeline.checker import CheckResult
     from pipeline.client import Client
@@ -138,7 +139,7 @@ def _unsent(line: Line, check: CheckResult, stop: PipelineError | None) -> RunRe
         raise stop  # the files of that run know what it sent before
     make_private_dir(line.folder)
     files = write_run_files(line.folder, line.source, check, check.evidence())
-    return replace(_report(line, check, files), error=stop)
+    return replace(report_of(line, check, files), error=stop)
 
 
 async def _send(
@@ -183,7 +184,7 @@ async def _send(
                 state=RunState.PENDING if files.counts.pending else RunState.DONE,
             )
     erased = accepted_erasures(line.source, line.plan, check, files)
-    report = replace(_report(line, check, files), workspace=workspace, erased=erased)
+    report = replace(report_of(line, check, files), workspace=workspace, erased=erased)
     return replace(report, delivery=delivery, error=error)
 
 
@@ -242,11 +243,10 @@ async def _pass_2(
 
 def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:
     job = line.request.job
-    paths = ", ".join(str(Path(path).absolute()) for path in job.source.paths)
     return Run(
         run_id=line.run_id,
         command=line.request.command,
-        dataset=job.name or paths,
+        dataset=dataset_of(job),
         workspace=workspace.guid,
         settings_digest=settings_digest(job, line.mapping),
         versions=versions_at_work(),
@@ -254,7 +254,8 @@ def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:
     )
 
 
-def _report(line: Line, check: CheckResult, files: RunFiles) -> RunReport:
+def report_of(line: Line, check: CheckResult, files: RunFiles) -> RunReport:
+    """Return the report of pass 1 and its files."""
     return RunReport(
         run_id=line.run_id,
         command=line.request.command,

@@ -42,6 +42,7 @@ KEEP_RUNS_DAYS: Final = 30
 VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
 VERIFY_SETTLE_S: Final = 600.0
 DEFAULT_MAX_WAIT_S: Final = 900.0
+PLAN_MAX_AGE_S: Final = 86_400.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -236,6 +237,20 @@ class DeliverySettings(_Section):
     max_duration: _Seconds | None = None
 
 
+class SyncSettings(_Section):
+    """
+    What `plan`, `apply` and `sync` do beside an import.
+
+    Attributes:
+        fields: Of a changed row, `all` of its fields are sent, or its identifiers and
+            the `changed` ones alone.
+        plan_max_age: Seconds after which a plan is not begun any more.
+    """
+
+    fields: Literal["all", "changed"] = "all"
+    plan_max_age: _Seconds = PLAN_MAX_AGE_S
+
+
 class Job(_Section):
     """
     A job file, or what the flags alone amount to.
@@ -255,6 +270,7 @@ class Job(_Section):
     mapping: MappingSettings | None = None
     rows: RowSettings = RowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    sync: SyncSettings = SyncSettings()
     keep_runs_days: Annotated[int, Field(ge=0)] = KEEP_RUNS_DAYS
     verify: Literal["sample", "all", "none"] = "sample"
 

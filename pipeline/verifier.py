@@ -18,6 +18,7 @@ import polars as pl
 
 from pipeline.connection import connected, unless_stopped
 from pipeline.continuing import job_of_run, settings_digest
+from pipeline.delta.confirming import PLANNED_COMMANDS
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.files import make_private_dir, make_work_dir
 from pipeline.history import find_run, source_obstacle
@@ -183,6 +184,10 @@ def _made_again(
     request: VerifyRequest, run: Run, scratch: Path, store: SliceStore
 ) -> tuple[Line, CheckResult]:
     """Read the source of a run as it was read then."""
+    if run.command in PLANNED_COMMANDS:
+        raise SettingsError(
+            f"run {run.run_id} applied a plan, and runs of plans cannot be verified"
+        )
     job = job_of_run(request.work_dir, run.run_id)
     again = ImportRequest(
         job, request.work_dir, progress=request.progress, stop=request.stop

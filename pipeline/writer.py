@@ -40,12 +40,14 @@ class FileForm:
         encoding: Of CSV and JSONL, as Python names it.
         hands_back: Of JSONL: the null of JSON is a value and an absent key is none, so
             the first object names the keys of the others instead of giving them null.
+        group_rows: Of Parquet: rows of a group, at most.
     """
 
     kind: SourceFormat
     delimiter: str = ","
     encoding: str = "utf-8"
     hands_back: bool = False
+    group_rows: int | None = None
 
 
 def write_frames(
@@ -72,7 +74,7 @@ def write_frames(
     """
     with replacing(path, overwrite=overwrite) as draft:
         if form.kind == "parquet":
-            _write_parquet(draft, frames, schema)
+            _write_parquet(draft, form, frames, schema)
         elif form.kind == "csv":
             _write_csv(draft, form, frames, schema)
         else:
@@ -107,6 +109,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def _write_parquet(
     draft: Path,
+    form: FileForm,
     frames: Callable[[], Iterable[pl.DataFrame]],
     schema: Mapping[str, pl.DataType],
 ) -> None:
@@ -123,7 +126,7 @@ def _write_parquet(
 
     try:
         register_io_source(source, schema=dict(schema)).sink_parquet(
-            draft, compression="zstd"
+            draft, compression="zstd", row_group_size=form.group_rows
         )
     except pl.exceptions.ComputeError as error:
         # That is how polars tells of a disk that fails in the middle of a file.

@@ -2,7 +2,7 @@
 
 import sys
 
-from test_architecture import FLOOR_OF, FLOORS, MODULES, PURE_FLOORS, ROOT, top
+from test_architecture import FLOOR_OF, FLOORS, MODULES, PURE_FLOORS, ROOT, place
 
 
 def core_files() -> list[str]:
@@ -10,7 +10,7 @@ def core_files() -> list[str]:
     return [
         path.relative_to(ROOT).as_posix()
         for module, path in MODULES.items()
-        if FLOOR_OF.get(top(module), len(FLOORS)) < PURE_FLOORS
+        if FLOOR_OF.get(place(module), len(FLOORS)) < PURE_FLOORS
     ]
 
 

@@ -3,12 +3,14 @@
 import pipeline
 
 NAMES = """
-    Connector Continuation Credentials ExportReport Finding Identifier ImportRequest
-    Job PipelineError ProfileReply Purged RemoteSettings ResumePlan RowCounts Run
-    RunDetails RunReport Secret StopSignal VerifyReport VerifyRequest Workspace
-    create_profile delete_profile export_profiles get_profile list_runs propose_job
-    purge_runs remembered_job remembered_run_job resumable_runs rows_of run_details
-    run_import shared_phones update_profile verify_run workspace_of write_json
+    ApplyReport ApplyRequest Connector Continuation Credentials ExportReport Finding
+    Identifier ImportRequest Job PipelineError Plan PlanReport PlanRequest
+    ProfileReply Purged RemoteSettings ResumePlan RowCounts Run RunDetails RunReport
+    Secret StopSignal SyncReport VerifyReport VerifyRequest Workspace apply_plan
+    create_profile delete_profile export_profiles get_profile job_of_run list_runs
+    make_plan plan_to_resume propose_job purge_runs read_plan remembered_job
+    remembered_run_job resumable_runs rows_of run_details run_import run_sync
+    shared_phones update_profile verify_run workspace_of write_json
 """.split()
 
 

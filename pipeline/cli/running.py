@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +13,27 @@ import click
 from pipeline import (
     Continuation,
     ImportRequest,
+    plan_to_resume,
     remembered_job,
     resumable_runs,
     run_import,
     write_json,
 )
+from pipeline.cli.applying import apply
+from pipeline.cli.beginning import (
+    connector_for,
+    refuse_idle_budgets,
+    show_mapping,
+    signals,
+    talk_for,
+)
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
 from pipeline.cli.options import (
-    connector_of,
     found_job,
     job_of,
     job_to_resume,
-    talk_of,
 )
 from pipeline.cli.render import (
-    mapping_lines,
     nothing_summary,
     resume_line,
     run_lines,
@@ -40,31 +44,26 @@ from pipeline.cli.render import (
 from pipeline.cli.render_runs import resume_command
 from pipeline.config import (
     lock_dir,
-    refuse_idle_options,
-    remote_settings,
     work_dir,
 )
-from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pipeline import Connector, RunReport, StopSignal
+    from pipeline import Connector, RunReport
     from pipeline.cli.options import Talk
     from pipeline.errors import PipelineError
-    from pipeline.settings import Job, Mapping
+    from pipeline.settings import Job
 
 
 def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run pass 1, and pass 2 unless it is a dry run; return the exit code."""
     began_s = time.monotonic()
-    talk = _talk(flags)
+    talk = talk_for(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
-    _refuse_idle_budgets(job, flags)
+    refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
-    connector = None if flags["dry_run"] else _connector(job, flags)
+    connector = None if flags["dry_run"] else connector_for(job, flags)
     request = ImportRequest(
         job,
         folder,
@@ -82,7 +81,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
 def resume(run_id: str | None, flags: dict[str, Any]) -> int:
     """Go on with an interrupted run; return the exit code."""
     began_s = time.monotonic()
-    talk = _talk(flags)
+    talk = talk_for(flags)
     folder = work_dir(flags["work_dir"], found_job(flags["config"]))
     if run_id is None:
         runs = resumable_runs(folder)
@@ -93,6 +92,9 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
             told = "; ".join(f"{run.run_id} ({run.dataset})" for run in runs)
             raise click.UsageError(f"{len(runs)} runs can be resumed, name one: {told}")
         run_id = runs[0].run_id
+    plan_id = plan_to_resume(folder, run_id)
+    if plan_id is not None:
+        return apply(folder, plan_id, flags, began_s)
     job = job_to_resume(remembered_job(folder, run_id), flags)
     request = ImportRequest(
         job,
@@ -101,13 +103,7 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         continuation=Continuation(run_id, is_replanned=flags["replan"]),
         command="resume",
     )
-    return _run(request, _connector(job, flags), talk, flags, began_s)
-
-
-def _talk(flags: dict[str, Any]) -> Talk:
-    return talk_of(
-        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
-    )
+    return _run(request, connector_for(job, flags), talk, flags, began_s)
 
 
 def _run(
@@ -121,7 +117,7 @@ def _run(
     request = replace(
         request,
         progress=talk.progress,
-        on_mapping=lambda source, mapping: _show_mapping(
+        on_mapping=lambda source, mapping: show_mapping(
             talk, flags, source.kind, mapping
         ),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
@@ -133,21 +129,6 @@ def _run(
     with signals(request.stop):
         report = asyncio.run(run_import(request, connector))
     return _finish(report, talk, flags, time.monotonic() - began_s)
-
-
-@contextmanager
-def signals(stop: StopSignal) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask the run to stop, instead of tearing it down."""
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = [
-        signal.signal(number, lambda number, _frame: stop.request(number))
-        for number in caught
-    ]
-    try:
-        yield
-    finally:
-        for number, handler in zip(caught, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _nothing(
@@ -167,51 +148,6 @@ def _nothing(
     if talk.as_json:
         show_json(summary)
     return code
-
-
-def _show_mapping(
-    talk: Talk, flags: dict[str, Any], kind: str, mapping: Mapping
-) -> None:
-    """
-    Show the mapping, before anything is read to its end.
-
-    Raises:
-        SettingsError: A flag would have no effect on this source or mapping. What a
-            job says is not looked at: it may serve files of several kinds.
-    """
-    refuse_idle_options(kind, flags.get("delimiter"), flags.get("encoding"))
-    phone = mapping.rule("phone")
-    region = flags.get("region")
-    if region and phone is None:
-        raise SettingsError(
-            "--region is for phone numbers, and no column is mapped to phone: leave it "
-            "out, or map one"
-        )
-    if region and phone and phone.options.region != region:
-        raise SettingsError(
-            f"the mapping says that phones are of the region {phone.options.region}, "
-            "and --region another one: correct the job, or leave the flag out"
-        )
-    talk.say("\n".join(mapping_lines(mapping)))
-
-
-def _refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
-    rows = job.rows
-    if flags["allow_erase"] and rows.blank != "erase" and rows.null_token is None:
-        raise SettingsError(
-            "--allow-erase allows what nothing does: a cell erases its field under "
-            "--blank erase, or when it is the --null-token"
-        )
-
-
-def _connector(job: Job, flags: dict[str, Any]) -> Connector:
-    remote = remote_settings(
-        job,
-        base_url=flags["base_url"],
-        ca_bundle=flags["ca_bundle"],
-        env_proxy=flags["env_proxy"],
-    )
-    return connector_of(remote)
 
 
 def _finish(

@@ -15,6 +15,7 @@ from pipeline import (
     verify_run,
     write_json,
 )
+from pipeline.cli.beginning import signals
 from pipeline.cli.exit_codes import DIFFERENT, OK
 from pipeline.cli.options import (
     address_options,
@@ -28,7 +29,6 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.render import show_json, workspace_line
 from pipeline.cli.render_verify import verify_json, verify_lines
-from pipeline.cli.running import signals
 from pipeline.config import remote_settings, work_dir
 from pipeline.errors import SettingsError
 from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
