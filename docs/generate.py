@@ -127,6 +127,7 @@ PLAN_KEYS: Final = {
     "requests": "That the rows need.",
     "bytes": "Of their bodies.",
     "reasons": "Why rows are planned that may be what the CRM holds, in words.",
+    "trips": "What keeps `sync` from applying it, in words.",
 }
 
 VERIFY_KEYS: Final = {

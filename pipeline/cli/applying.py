@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,9 @@ def sync(sources: tuple[str, ...], flags: dict[str, Any]) -> int:
         report = asyncio.run(run_sync(request, connector, on_plan=show))
     seconds = time.monotonic() - began_s
     if report.applied is None:
-        return _finish_plan(report.planned, talk, flags, seconds)
+        planned = replace(report.planned.run, error=report.error)
+        unsent = replace(report.planned, run=planned)
+        return _finish_plan(unsent, talk, flags, seconds)
     return _finish(report.applied, talk, flags, seconds, report.planned)
 
 

@@ -40,6 +40,7 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "requests": done.n_requests,
         "bytes": done.n_bytes,
         "reasons": list(plan.reasons),
+        "trips": list(plan.trips),
     }
 
 
@@ -67,6 +68,8 @@ def plan_lines(plan: Plan) -> list[str]:
     ):
         if found:
             lines += _wrapped(f"rows that {words}:{_listed(found)}")
+    for trip in plan.trips:
+        lines += _wrapped(f"guard: {trip}")
     for reason in plan.reasons:
         lines += _wrapped(f"note: {reason}")
     return lines
@@ -142,6 +145,13 @@ def apply_lines(report: ApplyReport, seconds: float) -> list[str]:
         f"{counts.read:,} rows read = {' + '.join(parts) or 'nothing'}",
         f"{seconds:.1f} s, {requests}{retried}, {size(done.bytes_sent)} sent",
     ]
+    if report.canary is not None:
+        lines += _wrapped(
+            f"{report.canary.n_rows} rows of every shape went first and were read back"
+            if report.canary.refusal is None
+            else "the rows that went first could not be read back: "
+            f"{report.canary.refusal}"
+        )
     if counts.unknown:
         lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
     if counts.rejected:

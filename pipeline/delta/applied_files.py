@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.contract import ROW_CODES
-from pipeline.delta.plan_files import planned_frames, planned_lanes
+from pipeline.delta.plan_files import planned_assembly, planned_frames
 from pipeline.errors import SourceChangedError
 from pipeline.outcomes import (
     CHUNK_ROWS,
-    EXCEPTIONS_SCHEMA,
     OUTCOMES_SCHEMA,
-    Assembly,
-    Evidence,
     count_rows,
     tally,
 )
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.outcomes import RowCounts
+    from pipeline.outcomes import Assembly, RowCounts
     from pipeline.records import BatchOutcome
 
 OUTCOMES_NAME: Final = "outcomes.parquet"
@@ -71,14 +68,7 @@ def write_applied(folder: Path, batches: Sequence[BatchOutcome]) -> Applied:
         SourceChangedError: The outcomes are not those that were planned.
         CannotWriteError: The disk refuses.
     """
-    assembly = Assembly(
-        Evidence(
-            pl.DataFrame(schema=EXCEPTIONS_SCHEMA),
-            pl.Series("row", [], pl.UInt64),
-            batches,
-            lanes=planned_lanes(folder),
-        )
-    )
+    assembly = planned_assembly(folder, batches)
     path = folder / OUTCOMES_NAME
     try:
         before = pl.scan_parquet(path)

@@ -18,9 +18,11 @@ from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import job_of_run, run_to_resume, versions_at_work
 from pipeline.delivery import DeliveryReport, deliver
 from pipeline.delta.applied_files import Applied, write_applied
+from pipeline.delta.canary import CANARY_LANE
 from pipeline.delta.confirming import PLANNED_COMMANDS, catch_up
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import planned_bodies, read_plan
+from pipeline.delta.reading_back import CanaryReader, CanaryReport
 from pipeline.delta.state import StateStore
 from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError, StaleRunError
@@ -90,7 +92,12 @@ class ApplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApplyReport:
-    """What an application came to; every number is from the journal and the plan."""
+    """
+    What an application came to; every number is from the journal and the plan.
+
+    Attributes:
+        canary: What was read back before the rest went out; None when nothing was.
+    """
 
     run_id: str
     command: str
@@ -100,6 +107,7 @@ class ApplyReport:
     delivery: DeliveryReport
     folder: Path
     error: PipelineError | None = None
+    canary: CanaryReport | None = None
 
     @property
     def counts(self) -> RowCounts:
@@ -150,14 +158,23 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                     guid=workspace.guid,
                     dataset=plan.dataset,
                 ),
-                Journal.open(request.work_dir / JOURNAL_NAME) as journal,
+                Journal.open(
+                    request.work_dir / JOURNAL_NAME, now=request.now
+                ) as journal,
             ):
                 store = StateStore(request.work_dir, plan.workspace, plan.dataset)
                 run, resumed = _begun(request, plan, journal, store, scratch)
                 if resumed is not None:
                     request.on_resume(run, resumed)
                 sending = _Sending(
-                    request, plan, pace, journal, client, connector, resumed
+                    request,
+                    plan,
+                    pace,
+                    journal,
+                    client,
+                    connector,
+                    resumed,
+                    wants_canary=_wants_canary(request),
                 )
                 report = await _applied(sending, run, workspace)
                 catch_up(store, journal, request.work_dir, scratch / "proven")
@@ -183,6 +200,7 @@ async def _applied(sending: _Sending, run: Run, workspace: Workspace) -> ApplyRe
         delivery,
         request.folder,
         error,
+        sending.canary[-1] if sending.canary else None,
     )
 
 
@@ -196,6 +214,12 @@ def _delivery(request: ApplyRequest, plan: Plan) -> DeliverySettings:
         )
     planned = job_of_run(request.work_dir, request.plan_id).delivery
     return request.delivery or planned
+
+
+def _wants_canary(request: ApplyRequest) -> bool:
+    """Return what the job file says now, else what it said when the plan was made."""
+    job = request.filed or job_of_run(request.work_dir, request.plan_id)
+    return job.sync.canary
 
 
 def _begun(
@@ -276,6 +300,8 @@ class _Sending:
     client: Client
     connector: Connector
     resumed: ResumePlan | None
+    wants_canary: bool
+    canary: list[CanaryReport] = field(default_factory=list)
 
     async def send(self) -> tuple[DeliveryReport, PipelineError | None]:
         """Deliver lane after lane; return the counts, and what ended it."""
@@ -305,7 +331,9 @@ class _Sending:
                 show(latest)
 
             try:
-                for _, lane in groupby(batches, key=_stage):
+                for stage, lane in groupby(batches, key=_stage):
+                    if stage != CANARY_LANE:
+                        await self._look_at_canary()
                     await deliver(
                         lane,
                         client=self.client,
@@ -318,6 +346,20 @@ class _Sending:
             except PipelineError as stopped:
                 return latest, stopped
         return latest, None
+
+    async def _look_at_canary(self) -> None:
+        """Read back what went first, unless that was done, or is not wanted."""
+        reader = CanaryReader(
+            self.request.folder,
+            self.plan.plan_id,
+            self.journal,
+            self.connector,
+            self.client,
+            self.request.stop,
+            self.request.now,
+        )
+        if self.wants_canary and reader.is_due():
+            self.canary.append(await reader.read())
 
     def _rest_of(self, terms: Terms, done: DeliveryReport) -> Terms:
         """Return the terms of the next lane: bounds are for the whole run."""

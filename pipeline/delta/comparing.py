@@ -29,7 +29,7 @@ from pipeline.errors import InvariantError
 from pipeline.identity import packed_row, unpacked_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.records import Encoded
@@ -55,6 +55,7 @@ class Comparison:
         n_rows: Code → rows.
         given: Field → persons that give it.
         lost: Field → persons of whom the state has it and who do not give it.
+        odd: Field → persons with a value that is not accepted.
     """
 
     codes: tuple[pl.Series, ...]
@@ -64,6 +65,7 @@ class Comparison:
     n_rows: Counter[int] = field(default_factory=Counter)
     given: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
 
     @property
     def unchanged(self) -> tuple[pl.Series, ...]:
@@ -87,6 +89,7 @@ def compare_rows(
     scratch: Path,
     *,
     is_full: bool = False,
+    accepted: Mapping[str, Sequence[int]] | None = None,
 ) -> Comparison:
     """
     Compare all rows of a source.
@@ -97,12 +100,14 @@ def compare_rows(
         n_rows: Physical records of each file.
         scratch: A folder for digests; what is put there is left there.
         is_full: Every row counts as new.
+        accepted: Column → digests of the only values that it may have.
 
     Cost: 10 million against 10 million of 17 fields take about 10 s and 300 MB beside
         the reading (measured, without the series).
     """
     today = DigestSet(scratch)
     given: Counter[str] = Counter()
+    odd: Counter[str] = Counter()
     columns: list[str] = []
     with today:
         for part in encoded:
@@ -117,6 +122,11 @@ def compare_rows(
             )
             for name in columns:
                 given[field_of(name)] += frame.height - frame[name].null_count()
+            for name, digests in (accepted or {}).items():
+                is_odd = ~pl.col(name).is_in(
+                    pl.Series(digests, dtype=pl.UInt64).implode()
+                )
+                odd[field_of(name)] += frame.filter(is_odd).height
     codes = [pl.zeros(n, dtype=pl.UInt32, eager=True) for n in n_rows]
     sorting = _Sorting(codes, columns)
     vanished = [pl.DataFrame(schema=dict.fromkeys(KEY_COLUMNS, pl.UInt64()))]
@@ -138,6 +148,7 @@ def compare_rows(
         sorting.n_rows,
         given,
         sorting.lost,
+        +odd,
     )
 
 

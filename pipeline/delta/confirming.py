@@ -19,15 +19,14 @@ from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
 from pipeline.delta.plan import ROWS_NAME
 from pipeline.delta.plan_files import (
+    planned_assembly,
     planned_frames,
-    planned_lanes,
     read_plan,
     vanished_persons,
 )
 from pipeline.delta.state import Night, StateRecord, with_night
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.journal_tables import RunState
-from pipeline.outcomes import EXCEPTIONS_SCHEMA, Assembly, Evidence
 from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
@@ -173,14 +172,7 @@ class _Proven:
 
 
 def _proven(folder: Path, batches: Sequence[BatchOutcome], scratch: Path) -> _Proven:
-    assembly = Assembly(
-        Evidence(
-            pl.DataFrame(schema=EXCEPTIONS_SCHEMA),
-            pl.Series("row", [], pl.UInt64),
-            batches,
-            lanes=planned_lanes(folder),
-        )
-    )
+    assembly = planned_assembly(folder, batches)
     columns = pl.read_parquet_schema(folder / ROWS_NAME)
     fields = field_columns(columns)
     with DigestSet(scratch) as sent:

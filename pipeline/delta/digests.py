@@ -134,17 +134,17 @@ def folded_digests(columns: Iterable[str]) -> list[pl.Expr]:
     return named + given
 
 
-def digest_of(key: str, name: str, *, agrees: bool | None) -> int:
+def digest_of(key: str, name: str, value: str | float | bool | None) -> int:  # noqa: FBT001 - any value
     """
-    Return the digest of a truth value of a field, or of its being erased (None).
+    Return the digest of a value of a field, or of its being erased (None).
 
     Frame expressions and this give the same number: so what a row withdraws or erases
     is known without its text.
     """
-    cells = pl.DataFrame({name: [agrees]}, schema={name: pl.Boolean()})
-    erased = pl.Series([agrees is None])
-    digest = cells.select(_field_digest(cells[name], key, is_raw=False, erased=erased))
-    return int(digest.item())
+    cells = pl.Series(name, [value], pl.Boolean() if value is None else None)
+    erased = pl.Series([value is None])
+    digest = _field_digest(cells, key, is_raw=False, erased=erased)
+    return int(cells.to_frame().select(digest).item())
 
 
 def _kind(identifiers: Sequence[str]) -> pl.Expr:

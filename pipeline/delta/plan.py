@@ -43,6 +43,7 @@ class Figures:
         erased_fields: Field → planned rows that erase it, where it was not erased yet.
         withdrawn: Agreement → planned rows that withdraw it.
         granted: Agreement → planned rows that grant it.
+        odd_values: Field → persons with a value that is not accepted.
         n_bytes: Of all bodies.
         n_requests: That the rows need.
     """
@@ -59,6 +60,7 @@ class Figures:
     erased_fields: dict[str, int] = field(default_factory=dict)
     withdrawn: dict[str, int] = field(default_factory=dict)
     granted: dict[str, int] = field(default_factory=dict)
+    odd_values: dict[str, int] = field(default_factory=dict)
     n_bytes: int = 0
     n_requests: int = 0
 
@@ -92,6 +94,7 @@ class Plan:
         fingerprints: Of the files of the source.
         files: Name of a file of the plan → SHA-256.
         reasons: Why rows are planned that do not differ, in words.
+        trips: What stops `sync` from applying it, in words.
     """
 
     plan_id: str
@@ -108,6 +111,7 @@ class Plan:
     files: dict[str, str]
     figures: Figures
     reasons: tuple[str, ...] = ()
+    trips: tuple[str, ...] = ()
     version: int = PLAN_VERSION
 
 
@@ -151,6 +155,7 @@ def plan_of(text: bytes, where: str) -> Plan:
             "figures": Figures(**told["figures"]),
             "fingerprints": prints,
             "reasons": tuple(told["reasons"]),
+            "trips": tuple(told["trips"]),
         }
         return Plan(**parts)
     except (KeyError, TypeError, AttributeError):

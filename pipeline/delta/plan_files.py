@@ -16,14 +16,16 @@ from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, VANISHED_NAME, plan_json, 
 from pipeline.errors import SettingsError, SourceChangedError, SourceError
 from pipeline.files import sha256_of
 from pipeline.identity import packed_row
+from pipeline.outcomes import EXCEPTIONS_SCHEMA, Assembly, Evidence
 from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
 from pipeline.writer import FileForm, write_frames, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.delta.plan import Plan
+    from pipeline.records import BatchOutcome
 
 WINDOW_ROWS: Final = 50_000
 PLANNED_SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -136,6 +138,18 @@ def planned_lanes(folder: Path) -> pl.DataFrame:
         .filter(pl.col("lane") != MAIN_LANE)
         .select(packed_row(), pl.col("lane").cast(pl.Int64))
         .collect()
+    )
+
+
+def planned_assembly(folder: Path, batches: Sequence[BatchOutcome]) -> Assembly:
+    """Return what the journal proves of the planned rows, whatever lane they are in."""
+    return Assembly(
+        Evidence(
+            pl.DataFrame(schema=EXCEPTIONS_SCHEMA),
+            pl.Series("row", [], pl.UInt64),
+            batches,
+            lanes=planned_lanes(folder),
+        )
     )
 
 

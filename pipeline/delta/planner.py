@@ -18,10 +18,17 @@ import polars as pl
 from pipeline.addresses import check_base_url
 from pipeline.connection import connected
 from pipeline.continuing import dataset_of, remember_job
+from pipeline.delta.canary import Canary
 from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
 from pipeline.delta.confirming import catch_up
 from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import encode_with_digests, key_id
+from pipeline.delta.digests import (
+    FIELD_PREFIX,
+    digest_of,
+    encode_with_digests,
+    key_id,
+)
+from pipeline.delta.guards import judge
 from pipeline.delta.plan import (
     Figures,
     Plan,
@@ -39,6 +46,7 @@ from pipeline.delta.selecting import (
 )
 from pipeline.delta.state import StateStore
 from pipeline.erasing import excess
+from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
 from pipeline.identity import packed_row
 from pipeline.importer import RunReport, report_of
@@ -186,13 +194,17 @@ def _planned(
         check.n_rows,
         scratch / "today",
         is_full=request.is_full,
+        accepted=_accepted(request, line),
     )
     counts = Counts()
     folder = make_private_dir(line.folder)
     with ExitStack() as stack:
         chosen = _selected(request, rows, compared, counts)
-        stores = _spooled(chosen, scratch, stack)
-        digests = write_rows(folder, _lane_by_lane(stores), compared.columns)
+        canary = Canary(check.shared_phones)
+        stores = _spooled(chosen, canary, scratch, stack)
+        first = canary.chosen() if request.line.job.sync.canary else None
+        frames = _lane_by_lane(stores, first)
+        digests = write_rows(folder, frames, compared.columns)
     digests |= write_vanished(folder, [compared.vanished])
     exceptions = rows.exceptions()
     line.source.check_unchanged(check.fingerprints)
@@ -205,6 +217,9 @@ def _planned(
         ),
     )
     remember_job(folder, request.line.job, line.source.files)
+    figures = _figures(line, compared, counts, n_known)
+    nights = record.nights if record else ()
+    guards = request.line.job.sync.guards
     plan = Plan(
         plan_id=line.run_id,
         made_at=request.now(),
@@ -218,12 +233,33 @@ def _planned(
         state_generation=record.generation if record else 0,
         fingerprints=check.fingerprints,
         files=digests,
-        figures=_figures(line, compared, counts, n_known),
+        figures=figures,
         reasons=tuple(_reasons(request, line, caught)),
+        trips=judge(figures, nights, guards, is_full=request.is_full),
     )
     write_plan(folder, plan)
     report = report_of(line, check, files)
     return PlanReport(replace(report, workspace=workspace), plan)
+
+
+def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
+    """
+    Return the digests of the values that fields may have.
+
+    Raises:
+        SettingsError: A field is not mapped.
+    """
+    told = request.line.job.sync.guards.accepted_values
+    unknown = [name for name in told if line.mapping.rule(name) is None]
+    if unknown:
+        raise SettingsError(
+            f"sync.guards.accepted_values has fields that are not mapped: "
+            f"{', '.join(unknown)}. Map them, or leave them out"
+        )
+    return {
+        f"{FIELD_PREFIX}{name}": [digest_of(request.key, name, v) for v in values]
+        for name, values in told.items()
+    }
 
 
 def _selected(
@@ -246,11 +282,12 @@ def _selected(
 
 
 def _spooled(
-    frames: Iterator[pl.DataFrame], scratch: Path, stack: ExitStack
+    frames: Iterator[pl.DataFrame], canary: Canary, scratch: Path, stack: ExitStack
 ) -> dict[int, SliceStore]:
-    """Keep frames on disk by their lane."""
+    """Keep frames on disk by their lane, while the canary looks at them."""
     stores: dict[int, SliceStore] = {}
     for frame in frames:
+        canary.look(frame)
         lane = int(frame["lane"][0])
         if lane not in stores:
             store = SliceStore(scratch / f"lane-{lane}", max_bytes=_ANY_SIZE)
@@ -259,17 +296,27 @@ def _spooled(
     return stores
 
 
-def _lane_by_lane(stores: dict[int, SliceStore]) -> Iterator[pl.DataFrame]:
+def _lane_by_lane(
+    stores: dict[int, SliceStore], first: pl.DataFrame | None
+) -> Iterator[pl.DataFrame]:
     """
     Give frames in the order of their lanes, and of their rows in each.
 
+    Args:
+        first: Rows of the canary; they leave the lanes that they were in.
+
     Cost: the rows that withdraw a consent are sorted in memory.
     """
+    gone = pl.Series("row", [], pl.UInt64)
+    if first is not None:
+        yield first
+        gone = first.select(packed_row())["row"]
     for lane, store in sorted(stores.items()):
+        left = (f.filter(~packed_row().is_in(gone.implode())) for f in store.frames())
         if lane == WITHDRAWAL_LANE:  # folded rows came last, and belong between
-            yield pl.concat(store.frames()).sort(packed_row())
+            yield pl.concat(left).sort(packed_row())
         else:
-            yield from store.frames()
+            yield from left
 
 
 def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> Figures:
@@ -292,6 +339,7 @@ def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> 
         erased_fields=dict(+counts.erased),
         withdrawn=dict(+counts.withdrawn),
         granted=dict(+counts.granted),
+        odd_values=dict(compared.odd),
         n_bytes=counts.n_bytes.total(),
         n_requests=n_requests,
     )

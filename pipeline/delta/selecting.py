@@ -82,9 +82,9 @@ def selection(
         codes,
         sent,
         only_changed,
-        {c: digest_of(key, field_of(c), agrees=None) for c in columns},
-        {c: digest_of(key, field_of(c), agrees=False) for c in agreements},
-        {c: digest_of(key, field_of(c), agrees=True) for c in agreements},
+        {c: digest_of(key, field_of(c), None) for c in columns},
+        {c: digest_of(key, field_of(c), value=False) for c in agreements},
+        {c: digest_of(key, field_of(c), value=True) for c in agreements},
     )
 
 

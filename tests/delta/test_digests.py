@@ -107,7 +107,7 @@ def test_what_a_row_withdraws_or_erases_is_known_by_its_digest() -> None:
 
     name = "agreements.email"
     assert found.to_list() == [
-        digest_of(KEY, name, agrees=answer) for answer in (True, False, None)
+        digest_of(KEY, name, answer) for answer in (True, False, None)
     ]
 
 
