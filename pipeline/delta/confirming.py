@@ -17,14 +17,14 @@ import polars as pl
 from pipeline.delta.changes import Proof
 from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
-from pipeline.delta.plan import ROWS_NAME
+from pipeline.delta.plan import ROWS_NAME, Night
 from pipeline.delta.plan_files import (
     planned_assembly,
     planned_frames,
     read_plan,
     vanished_persons,
 )
-from pipeline.delta.state import Night, StateRecord, with_night
+from pipeline.delta.state import StateRecord, with_night
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.journal_tables import RunState
 from pipeline.records import ROW_KEY, State

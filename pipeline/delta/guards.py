@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.delta.plan import Figures
-    from pipeline.delta.state import Night
+    from pipeline.delta.plan import Figures, Night
     from pipeline.settings import GuardSettings
 
 # A share of fewer rows is chance.

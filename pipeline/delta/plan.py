@@ -115,6 +115,17 @@ class Plan:
     version: int = PLAN_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What the guards compare a plan with: the figures of one that was applied."""
+
+    run_id: str
+    n_read: int
+    n_persons: int
+    n_planned: int
+    given_fields: dict[str, int]
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """Return a plan as its file has it."""
     told = asdict(plan)

@@ -21,6 +21,7 @@ import polars as pl
 
 from pipeline.delta.changes import GONE, empty_state, overlay
 from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.plan import Night
 from pipeline.errors import JournalDamagedError, SettingsError
 from pipeline.files import make_private_dir
 from pipeline.writer import write_json
@@ -33,17 +34,6 @@ STATE_VERSION: Final = 1
 STATE_NAME: Final = "state.json"
 NIGHTS: Final = 30
 FILE_ROWS: Final = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """What the guards compare a plan with: the figures of one that was applied."""
-
-    run_id: str
-    n_read: int
-    n_persons: int
-    n_planned: int
-    given_fields: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

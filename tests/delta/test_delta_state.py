@@ -10,10 +10,10 @@ import pytest
 from pipeline.delta.changes import Proof
 from pipeline.delta.digest_set import DigestSet, all_buckets
 from pipeline.delta.digests import KEY_COLUMNS, bucket_of
+from pipeline.delta.plan import Night
 from pipeline.delta.state import (
     NIGHTS,
     STATE_NAME,
-    Night,
     StateRecord,
     StateStore,
     with_night,

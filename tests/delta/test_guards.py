@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.delta.guards import judge
-from pipeline.delta.plan import Figures
-from pipeline.delta.state import Night
+from pipeline.delta.plan import Figures, Night
 from pipeline.settings import GuardSettings
 
 N = 10_000
