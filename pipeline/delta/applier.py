@@ -147,7 +147,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
     ):
         remove_drafts(request.folder)
         plan = read_plan(request.folder)
-        pace = _delivery(request, plan)
+        job = _job(request, plan)
         at = connected(connector, plan.workspace, stop=request.stop)
         async with at as (client, workspace):
             request.on_workspace(workspace)
@@ -167,14 +167,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                 if resumed is not None:
                     request.on_resume(run, resumed)
                 sending = _Sending(
-                    request,
-                    plan,
-                    pace,
-                    journal,
-                    client,
-                    connector,
-                    resumed,
-                    wants_canary=_wants_canary(request),
+                    request, plan, job, journal, client, connector, resumed
                 )
                 report = await _applied(sending, run, workspace)
                 catch_up(store, journal, request.work_dir, scratch / "proven")
@@ -204,22 +197,21 @@ async def _applied(sending: _Sending, run: Run, workspace: Workspace) -> ApplyRe
     )
 
 
-def _delivery(request: ApplyRequest, plan: Plan) -> DeliverySettings:
-    """Return the pace; refuse a job file that is another one now."""
-    if request.filed and mapping_digest(request.filed) != plan.mapping_digest:
+def _job(request: ApplyRequest, plan: Plan) -> Job:
+    """Return the job that was planned, at the pace and with the looks of now."""
+    filed = request.filed
+    if filed and mapping_digest(filed) != plan.mapping_digest:
         raise SettingsError(
             f"the job is not the one that plan {plan.plan_id} was made with: its "
             "mapping, or what chooses rows, has changed. Nothing was sent. Bring the "
             "job back as it was, or make a new plan"
         )
-    planned = job_of_run(request.work_dir, request.plan_id).delivery
-    return request.delivery or planned
-
-
-def _wants_canary(request: ApplyRequest) -> bool:
-    """Return what the job file says now, else what it said when the plan was made."""
-    job = request.filed or job_of_run(request.work_dir, request.plan_id)
-    return job.sync.canary
+    planned = job_of_run(request.work_dir, request.plan_id)
+    now = {
+        "delivery": request.delivery or planned.delivery,
+        "sync": filed.sync if filed else planned.sync,
+    }
+    return planned.model_copy(update=now)
 
 
 def _begun(
@@ -295,18 +287,17 @@ class _Sending:
 
     request: ApplyRequest
     plan: Plan
-    delivery: DeliverySettings
+    job: Job
     journal: Journal
     client: Client
     connector: Connector
     resumed: ResumePlan | None
-    wants_canary: bool
     canary: list[CanaryReport] = field(default_factory=list)
 
     async def send(self) -> tuple[DeliveryReport, PipelineError | None]:
         """Deliver lane after lane; return the counts, and what ended it."""
         resumed, n_rows = self.resumed, self.plan.figures.n_planned
-        delivery = self.delivery
+        delivery = self.job.delivery
         terms = terms_of(
             delivery,
             n_rows,
@@ -358,7 +349,7 @@ class _Sending:
             self.request.stop,
             self.request.now,
         )
-        if self.wants_canary and reader.is_due():
+        if self.job.sync.canary and reader.is_due():
             self.canary.append(await reader.read())
 
     def _rest_of(self, terms: Terms, done: DeliveryReport) -> Terms:
