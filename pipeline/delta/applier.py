@@ -8,6 +8,7 @@ plan is the run of its name, and its journal knows what was sent.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -39,7 +40,7 @@ from pipeline.stopping import StopSignal
 from pipeline.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pipeline.client import Client
@@ -151,17 +152,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         at = connected(connector, plan.workspace, stop=request.stop)
         async with at as (client, workspace):
             request.on_workspace(workspace)
-            with (
-                lock_workspace(
-                    request.lock_dir or request.work_dir / "locks",
-                    host=workspace.host,
-                    guid=workspace.guid,
-                    dataset=plan.dataset,
-                ),
-                Journal.open(
-                    request.work_dir / JOURNAL_NAME, now=request.now
-                ) as journal,
-            ):
+            with _at_work(request, plan, workspace) as journal:
                 store = StateStore(request.work_dir, plan.workspace, plan.dataset)
                 run, resumed = _begun(request, plan, journal, store, scratch)
                 if resumed is not None:
@@ -172,6 +163,23 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                 report = await _applied(sending, run, workspace)
                 catch_up(store, journal, request.work_dir, scratch / "proven")
     return report
+
+
+@contextmanager
+def _at_work(
+    request: ApplyRequest, plan: Plan, workspace: Workspace
+) -> Iterator[Journal]:
+    """Keep others from the workspace, and open the journal."""
+    with (
+        lock_workspace(
+            request.lock_dir or request.work_dir / "locks",
+            host=workspace.host,
+            guid=workspace.guid,
+            dataset=plan.dataset,
+        ),
+        Journal.open(request.work_dir / JOURNAL_NAME, now=request.now) as journal,
+    ):
+        yield journal
 
 
 async def _applied(sending: _Sending, run: Run, workspace: Workspace) -> ApplyReport:
