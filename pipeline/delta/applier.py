@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
-from pipeline.chunker import BatchLimits, pack
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import job_of_run, run_to_resume, versions_at_work
-from pipeline.delivery import DeliveryReport, deliver
 from pipeline.delta.applied_files import Applied, write_applied
-from pipeline.delta.canary import CANARY_LANE
 from pipeline.delta.confirming import PLANNED_COMMANDS, catch_up
+from pipeline.delta.lanes import Sending
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
-from pipeline.delta.plan_files import planned_bodies, read_plan
-from pipeline.delta.reading_back import CanaryReader, CanaryReport
+from pipeline.delta.plan_files import read_plan
 from pipeline.delta.state import StateStore
 from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError, StaleRunError
@@ -32,25 +28,22 @@ from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
 from pipeline.locks import lock_folder, lock_workspace
 from pipeline.progress import NO_PROGRESS
-from pipeline.rebatch import rebuild
-from pipeline.records import MAIN_LANE, Fingerprint
+from pipeline.records import Fingerprint
 from pipeline.resuming import check_newest, newest_of, plan_resume
 from pipeline.spill import fresh_scratch
 from pipeline.stopping import StopSignal
-from pipeline.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pipeline.client import Client
+    from pipeline.delivery import DeliveryReport
     from pipeline.delta.plan import Plan
+    from pipeline.delta.reading_back import CanaryReport
     from pipeline.outcomes import RowCounts
     from pipeline.progress import ProgressView
-    from pipeline.records import Batch
     from pipeline.resuming import ResumePlan
     from pipeline.settings import DeliverySettings, Job
-    from pipeline.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +150,19 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                 run, resumed = _begun(request, plan, journal, store, scratch)
                 if resumed is not None:
                     request.on_resume(run, resumed)
-                sending = _Sending(
-                    request, plan, job, journal, client, connector, resumed
+                sending = Sending(
+                    folder=request.folder,
+                    progress=request.progress,
+                    stop=request.stop,
+                    now=request.now,
+                    plan=plan,
+                    job=job,
+                    journal=journal,
+                    client=client,
+                    connector=connector,
+                    resumed=resumed,
                 )
-                report = await _applied(sending, run, workspace)
+                report = await _applied(request, sending, run, workspace)
                 catch_up(store, journal, request.work_dir, scratch / "proven")
     return report
 
@@ -182,9 +184,11 @@ def _at_work(
         yield journal
 
 
-async def _applied(sending: _Sending, run: Run, workspace: Workspace) -> ApplyReport:
+async def _applied(
+    request: ApplyRequest, sending: Sending, run: Run, workspace: Workspace
+) -> ApplyReport:
     """Send, write down how every row ended, and end the run."""
-    request, journal = sending.request, sending.journal
+    journal = sending.journal
     delivery, error = await sending.send()
     applied = write_applied(request.folder, journal.outcomes(run.run_id))
     journal.end_run(
@@ -286,118 +290,6 @@ def _run_record(request: ApplyRequest, plan: Plan) -> Run:
         settings_digest=sha256_of(request.folder / PLAN_NAME),
         versions=versions_at_work(),
         fingerprints=(rows,),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """What sending needs besides rows."""
-
-    request: ApplyRequest
-    plan: Plan
-    job: Job
-    journal: Journal
-    client: Client
-    connector: Connector
-    resumed: ResumePlan | None
-    canary: list[CanaryReport] = field(default_factory=list)
-
-    async def send(self) -> tuple[DeliveryReport, PipelineError | None]:
-        """Deliver lane after lane; return the counts, and what ended it."""
-        resumed, n_rows = self.resumed, self.plan.figures.n_planned
-        delivery = self.job.delivery
-        terms = terms_of(
-            delivery,
-            n_rows,
-            resumed=resumed,
-            stop=self.request.stop,
-            clock=self.connector.clock,
-        )
-        limits = BatchLimits(delivery.max_rows, delivery.max_bytes)
-        bodies = planned_bodies(self.request.folder)
-        if resumed is None:
-            batches = pack(bodies, limits, target=terms.target)
-        else:
-            n_rows -= resumed.n_accepted + resumed.n_rejected
-            batches = rebuild(bodies, resumed, limits, target=terms.target)
-        total = DeliveryReport()
-        with self.request.progress.sending(n_rows) as show:
-            latest = total
-
-            def note(report: DeliveryReport) -> None:
-                nonlocal latest
-                latest = _sum(total, report)
-                show(latest)
-
-            try:
-                for stage, lane in groupby(batches, key=_stage):
-                    if stage != CANARY_LANE:
-                        await self._look_at_canary()
-                    await deliver(
-                        lane,
-                        client=self.client,
-                        journal=self.journal,
-                        run_id=self.plan.plan_id,
-                        terms=self._rest_of(terms, total),
-                        on_progress=note,
-                    )
-                    total = latest
-            except PipelineError as stopped:
-                return latest, stopped
-        return latest, None
-
-    async def _look_at_canary(self) -> None:
-        """Read back what went first, unless that was done, or is not wanted."""
-        reader = CanaryReader(
-            self.request.folder,
-            self.plan.plan_id,
-            self.journal,
-            self.connector,
-            self.client,
-            self.request.stop,
-            self.request.now,
-        )
-        if self.job.sync.canary and reader.is_due():
-            self.canary.append(await reader.read())
-
-    def _rest_of(self, terms: Terms, done: DeliveryReport) -> Terms:
-        """Return the terms of the next lane: bounds are for the whole run."""
-        n_done = done.rows_rejected
-        most, duration_s = terms.max_rejects, terms.max_duration_s
-        promised = terms.next_child_no or 0
-        return replace(
-            terms,
-            max_rejects=None if most is None else max(0, most - n_done),
-            max_duration_s=None if duration_s is None else duration_s - done.seconds,
-            next_child_no=max(promised, self.journal.next_child_no(self.plan.plan_id)),
-        )
-
-
-# The rest and the folded rows need not wait for one another.
-_STAGES: Final = MAIN_LANE
-
-
-def _stage(batch: Batch) -> int:
-    return min(batch.lane, _STAGES)
-
-
-def _sum(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport:
-    statuses: Mapping[int, int] = one.statuses or {}
-    more: Mapping[int, int] = other.statuses or {}
-    return DeliveryReport(
-        n_batches=one.n_batches + other.n_batches,
-        rows_accepted=one.rows_accepted + other.rows_accepted,
-        rows_rejected=one.rows_rejected + other.rows_rejected,
-        rows_pending=one.rows_pending + other.rows_pending,
-        n_requests=one.n_requests + other.n_requests,
-        n_retried=one.n_retried + other.n_retried,
-        n_anomalies=one.n_anomalies + other.n_anomalies,
-        statuses={
-            status: statuses.get(status, 0) + more.get(status, 0)
-            for status in sorted({*statuses, *more})
-        },
-        bytes_sent=one.bytes_sent + other.bytes_sent,
-        seconds=one.seconds + other.seconds,
     )
 
 

@@ -42,8 +42,8 @@ def judge(
         trips += _row_count(figures, usual, guards)
         trips += _unsendable(figures, usual, guards)
         trips += _fields(figures, usual, guards)
-    if figures.n_known and not is_full:
-        trips += _changed(figures, guards)
+        if figures.n_known and not is_full:
+            trips += _changed(figures, guards)
     return tuple(trips)
 
 
