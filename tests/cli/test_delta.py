@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from shell import Ended, Shell
 
 JOB = "version: 1\nname: people\nsource: {path: people.csv}\n"
 WIDEST = 80
+ROOT = Path(__file__).parents[2]
 
 
 def people(n: int = 20, city: str = "Opole") -> str:
@@ -193,3 +195,20 @@ def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "key").mkdir()
     with pytest.raises(SettingsError, match="cannot be read"):
         digest_key(tmp_path, {})
+
+
+def test_the_nightly_job_of_the_configs_sends_changed_rows_only(at: Shell) -> None:
+    for name in ("configs", "sample_data"):
+        shutil.copytree(
+            ROOT / name, at.folder / name, ignore=shutil.ignore_patterns(".*", "__*")
+        )
+    first = at.run("sync", "-c", "configs/nightly-sync.yaml", "--json")
+    source = at.folder / "sample_data" / "customers.csv"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("44,Köln,50667,", "44,Köln,50668,", 1), "utf-8")
+    second = at.run("sync", "-c", "configs/nightly-sync.yaml", "--json")
+
+    assert (first.code, second.code) == (3, 3)
+    assert first.json["rows"]["accepted"] == second.json["rows"]["unchanged"] + 1
+    assert second.json["rows"]["accepted"] == 1
+    assert second.json["plan"]["changed_fields"] == {"zipCode": 1}
