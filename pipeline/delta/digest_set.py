@@ -88,7 +88,7 @@ class DigestSet:
             if not first <= bucket <= last:
                 continue
             try:
-                frame = pl.read_parquet(path.read_bytes(), columns=chosen)
+                frame = pl.read_parquet(path, columns=chosen)
             except (OSError, pl.exceptions.PolarsError):
                 raise JournalDamagedError(
                     f"the delta state is damaged: {path} cannot be read. Move the "
