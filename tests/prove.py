@@ -28,6 +28,7 @@ from torture import (
     power_loss,
     schedules,
     soak,
+    thirty_nights,
 )
 from torture.kills import kills
 from torture.proof import Chapter, Machine
@@ -43,6 +44,7 @@ MACHINES: Final[dict[str, Machine]] = {
     "soak": soak.prove,
     "pacing": pace.prove,
     "journal": journal_cost.prove,
+    "thirty-nights": thirty_nights.prove,
     "killed-nights": killed_nights.prove,
     "guards": guarded_nights.prove,
     "bad-files": bad_list.prove,
