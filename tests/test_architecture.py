@@ -12,7 +12,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pipeline"
 
 FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("vocabulary", frozenset({"errors", "records", "contract", "settings"})),
+    (
+        "vocabulary",
+        frozenset({"errors", "records", "contract", "settings", "settings_sync"}),
+    ),
     (
         "core",
         frozenset(

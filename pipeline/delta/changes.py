@@ -230,6 +230,4 @@ def _with_fields(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 
 
 def _listed(marks: list[pl.Expr], name: str) -> pl.Expr:
-    if not marks:
-        return pl.lit("").alias(name)
     return pl.concat_str(marks, separator=_SEPARATOR, ignore_nulls=True).alias(name)

@@ -106,27 +106,8 @@ def compare_rows(
         the reading (measured, without the series).
     """
     today = DigestSet(scratch)
-    given: Counter[str] = Counter()
-    odd: Counter[str] = Counter()
-    columns: list[str] = []
-    with today:
-        for part in encoded:
-            frame = part.frame
-            columns = columns or field_columns(frame.columns)
-            if frame.is_empty():
-                continue
-            today.add(
-                frame.select(
-                    packed_row(), *KEY_COLUMNS, whole_digest(columns), *columns
-                )
-            )
-            for name in columns:
-                given[field_of(name)] += frame.height - frame[name].null_count()
-            for name, digests in (accepted or {}).items():
-                is_odd = ~pl.col(name).is_in(
-                    pl.Series(digests, dtype=pl.UInt64).implode()
-                )
-                odd[field_of(name)] += frame.filter(is_odd).height
+    seen = _gathered(encoded, today, accepted or {})
+    columns = seen.columns
     codes = [pl.zeros(n, dtype=pl.UInt32, eager=True) for n in n_rows]
     sorting = _Sorting(codes, columns)
     vanished = [pl.DataFrame(schema=dict.fromkeys(KEY_COLUMNS, pl.UInt64()))]
@@ -146,10 +127,48 @@ def compare_rows(
         tuple(columns),
         pl.concat(vanished),
         sorting.n_rows,
-        given,
+        seen.given,
         sorting.lost,
-        +odd,
+        +seen.odd,
     )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the rows show as they go by."""
+
+    columns: list[str] = field(default_factory=list)
+    given: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
+
+
+def _gathered(
+    encoded: Iterable[Encoded], today: DigestSet, accepted: Mapping[str, Sequence[int]]
+) -> _Seen:
+    """Keep the digests of all rows on disk."""
+    seen = _Seen()
+    allowed = {
+        name: pl.Series(digests, dtype=pl.UInt64).implode()
+        for name, digests in accepted.items()
+    }
+    with today:
+        for part in encoded:
+            frame = part.frame
+            seen.columns = columns = seen.columns or field_columns(frame.columns)
+            if frame.is_empty():
+                continue
+            today.add(
+                frame.select(
+                    packed_row(), *KEY_COLUMNS, whole_digest(columns), *columns
+                )
+            )
+            for name in columns:
+                n_given = frame.height - frame[name].null_count()
+                seen.given[field_of(name)] += n_given
+            for name, digests in allowed.items():
+                is_odd = ~pl.col(name).is_in(digests)
+                seen.odd[field_of(name)] += frame.filter(is_odd).height
+    return seen
 
 
 def _fields_of(

@@ -20,14 +20,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import polars_hash as plh
 
-from pipeline.encoder import encode_slice
-from pipeline.records import ROW_KEY, Encoded
+from pipeline.records import ROW_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from pipeline.records import Transformed
-    from pipeline.transform import TransformPlan
 
 KEY_COLUMNS: Final = ("key_hi", "key_lo")
 # Which identifier names the person: its place in `NAMING`.
@@ -59,27 +55,6 @@ def bucket_of() -> pl.Expr:
     return (pl.col("key_hi") // (2**64 // N_BUCKETS)).cast(pl.UInt32).alias("bucket")
 
 
-def encode_with_digests(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
-    """
-    Write the clean rows of a slice as JSON, with their digests beside them.
-
-    Args:
-        key: Secret text; other digests under another one.
-
-    Frame:
-        out  as `encode`, then `KIND` UInt8, `KEY_COLUMNS` UInt64, and for each field a
-             UInt64 column named `d:` and its dotted path; null where it is not given
-
-    Cost: about 0.9 CPU s for the names of a million persons, and 0.25 for a field of
-        all of them (measured).
-    """
-    encoded = encode_slice(done, plan)
-    digests = digests_of(
-        done.clean, plan.identifiers, key, raw=plan.raw, erased=done.erased
-    )
-    return Encoded(encoded.frame.hstack(digests), encoded.lane)
-
-
 def digests_of(
     clean: pl.DataFrame,
     identifiers: Sequence[str],
@@ -96,6 +71,13 @@ def digests_of(
         identifiers: Fields that can find a profile in this workspace.
         raw: String columns that hold JSON.
         erased: Fields with a mark where a cell erases.
+
+    Frame:
+        out  `KIND` UInt8, `KEY_COLUMNS` UInt64, and for each field a UInt64 column
+             named `d:` and its dotted path; null where it is not given
+
+    Cost: about 0.9 CPU s for the names of a million persons, and 0.25 for a field of
+        all of them (measured).
     """
     marks = {} if erased is None else erased.to_dict()
     named = clean.select(_kind(identifiers), _name(identifiers))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.delta.plan import Figures, Night
-    from pipeline.settings import GuardSettings
+    from pipeline.settings_sync import GuardSettings
 
 # A share of fewer rows is chance.
 LEAST_ROWS: Final = 20

@@ -25,7 +25,7 @@ from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import (
     FIELD_PREFIX,
     digest_of,
-    encode_with_digests,
+    digests_of,
     key_id,
 )
 from pipeline.delta.guards import judge
@@ -45,6 +45,7 @@ from pipeline.delta.selecting import (
     selection,
 )
 from pipeline.delta.state import StateStore
+from pipeline.encoder import encode_slice
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
@@ -55,6 +56,7 @@ from pipeline.line import ImportRequest, Line, check_line, encoded_slices, open_
 from pipeline.locks import lock_folder
 from pipeline.outcomes import Evidence
 from pipeline.outgoing import Outgoing
+from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
 
@@ -66,8 +68,10 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.confirming import CaughtUp
-    from pipeline.records import Encoded
+    from pipeline.delta.state import StateRecord
+    from pipeline.records import Transformed
     from pipeline.settings import Job
+    from pipeline.transform import TransformPlan
 
 _ANY_SIZE: Final = 2**62
 
@@ -131,7 +135,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             remove_drafts(folder)
         line = replace(
             open_line(request.line, scratch),
-            encode=partial(encode_with_digests, key=request.key),
+            encode=partial(_encoded, key=request.key),
         )
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
@@ -149,6 +153,15 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             ):
                 request.line.on_workspace(workspace)
             return _planned(request, line, check, store, workspace)
+
+
+def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
+    """Write the clean rows of a slice as JSON, with their digests beside them."""
+    encoded = encode_slice(done, plan)
+    digests = digests_of(
+        done.clean, plan.identifiers, key, raw=plan.raw, erased=done.erased
+    )
+    return Encoded(encoded.frame.hstack(digests), encoded.lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +211,7 @@ def _planned(
     )
     counts = Counts()
     folder = make_private_dir(line.folder)
-    with ExitStack() as stack:
-        chosen = _selected(request, rows, compared, counts)
-        canary = Canary(check.shared_phones)
-        stores = _spooled(chosen, canary, scratch, stack)
-        first = canary.chosen() if request.line.job.sync.canary else None
-        frames = _lane_by_lane(stores, first)
-        digests = write_rows(folder, frames, compared.columns)
-    digests |= write_vanished(folder, [compared.vanished])
+    digests = _written(request, rows, compared, counts)
     exceptions = rows.exceptions()
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
@@ -218,8 +224,6 @@ def _planned(
     )
     remember_job(folder, request.line.job, line.source.files)
     figures = _figures(line, compared, counts, n_known)
-    nights = record.nights if record else ()
-    guards = request.line.job.sync.guards
     plan = Plan(
         plan_id=line.run_id,
         made_at=request.now(),
@@ -235,11 +239,33 @@ def _planned(
         files=digests,
         figures=figures,
         reasons=tuple(_reasons(request, line, caught)),
-        trips=judge(figures, nights, guards, is_full=request.is_full),
+        trips=_trips(request, figures, record),
     )
     write_plan(folder, plan)
     report = report_of(line, check, files)
     return PlanReport(replace(report, workspace=workspace), plan)
+
+
+def _trips(
+    request: PlanRequest, figures: Figures, record: StateRecord | None
+) -> tuple[str, ...]:
+    nights = record.nights if record else ()
+    guards = request.line.job.sync.guards
+    return judge(figures, nights, guards, is_full=request.is_full)
+
+
+def _written(
+    request: PlanRequest, rows: _Rows, compared: Comparison, counts: Counts
+) -> dict[str, str]:
+    """Write the rows to send, and who vanished; return the digests of the files."""
+    folder, scratch = rows.line.folder, rows.line.scratch
+    with ExitStack() as stack:
+        chosen = _selected(request, rows, compared, counts)
+        canary = Canary(rows.check.shared_phones)
+        stores = _spooled(chosen, canary, scratch, stack)
+        first = canary.chosen() if request.line.job.sync.canary else None
+        digests = write_rows(folder, _lane_by_lane(stores, first), compared.columns)
+    return digests | write_vanished(folder, [compared.vanished])
 
 
 def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:

@@ -99,3 +99,18 @@ def test_rows_of_shared_phones_are_never_in_it() -> None:
 
     assert chosen is not None
     assert chosen["row_no"].min() == 300
+
+
+def test_more_shapes_than_a_canary_has_rows_fill_it() -> None:
+    rows = planned(400, 1).with_columns(
+        pl.when(pl.col("row_no") == n + 1)
+        .then(pl.lit(1, dtype=pl.UInt64))
+        .alias(f"d:attributes.b{n}")
+        for n in range(200)
+    )
+    canary = Canary(NOBODY)
+    canary.look(rows.with_columns(n_bytes=pl.lit(1, dtype=pl.UInt32)))
+    chosen = canary.chosen()
+
+    assert chosen is not None
+    assert chosen.height == MOST_CANARY_ROWS

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.delta.guards import judge
 from pipeline.delta.plan import Figures, Night
-from pipeline.settings import GuardSettings
+from pipeline.settings_sync import GuardSettings
 
 N = 10_000
 GIVEN = {"email": N, "city": 8_000, "phone": 300}
