@@ -14,6 +14,7 @@ from pipeline.delta.digests import (
     KIND,
     N_BUCKETS,
     NAMING,
+    accepted_digests,
     bucket_of,
     digest_of,
     digests_of,
@@ -157,6 +158,21 @@ def test_digests_are_equal_exactly_where_the_bodies_are(
     for n, body in enumerate(bodies):
         for m, other in enumerate(bodies):
             assert (body == other) == (found[n] == found[m])
+
+
+def test_an_accepted_number_is_one_as_text_and_among_fractions() -> None:
+    rows = clean(
+        [{"customId": "C1", "a": "5", "b": 5, "c": 5.0, "d": "x", "e": True}],
+        b=pl.Int64(),
+        c=pl.Float64(),
+        e=pl.Boolean(),
+    )
+    found = digests_of(rows, IDENTIFIERS, KEY)
+    told = accepted_digests(
+        {"a": [5], "b": [5], "c": [5], "d": ["x"], "e": [True]}, KEY
+    )
+
+    assert all(found[name][0] in digests for name, digests in told.items())
 
 
 def test_the_name_of_a_column_is_that_of_its_field() -> None:

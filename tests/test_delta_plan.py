@@ -30,6 +30,7 @@ PLAN = Plan(
     rules={"email": "r"},
     key_id="k",
     state_generation=3,
+    run_generation=4,
     fingerprints=(Fingerprint("people.csv", 5, 6, "s"),),
     files={"rows.parquet": "d"},
     figures=Figures(n_new=2, n_changed=3, n_unchanged=4, changed_fields={"city": 3}),

@@ -280,7 +280,7 @@ def test_documented_keys_are_those_of_a_summary(
 
 
 def test_documented_keys_are_those_of_a_plan() -> None:
-    plan = Plan("", 0, 0, "", "", None, "", {}, "", 0, (), {}, Figures())
+    plan = Plan("", 0, 0, "", "", None, "", {}, "", 0, 0, (), {}, Figures())
 
     assert list(plan_figures(plan)) == list(GENERATED["PLAN_KEYS"])
 

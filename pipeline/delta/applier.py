@@ -16,7 +16,11 @@ from pipeline.addresses import check_base_url
 from pipeline.connection import Connector, Workspace, connected
 from pipeline.continuing import job_of_run, run_to_resume, versions_at_work
 from pipeline.delta.applied_files import Applied, write_applied
-from pipeline.delta.confirming import PLANNED_COMMANDS, catch_up
+from pipeline.delta.confirming import (
+    PLANNED_COMMANDS,
+    catch_up,
+    newest_generation,
+)
 from pipeline.delta.lanes import Sending
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import read_plan
@@ -238,7 +242,8 @@ def _begun(
     known = next((run for run in runs if run.run_id == plan.plan_id), None)
     if known is None:
         caught = catch_up(store, journal, request.work_dir, scratch / "before")
-        _check_fresh(request, plan, caught.record.generation if caught.record else 0)
+        generation = caught.record.generation if caught.record else 0
+        _check_fresh(request, plan, generation, newest_generation(store, journal))
         run = _run_record(request, plan)
         journal.begin_run(run)
         return run, None
@@ -260,7 +265,9 @@ def _begun(
     return journal.resume_run(known.run_id, versions=again), resumed
 
 
-def _check_fresh(request: ApplyRequest, plan: Plan, generation: int) -> None:
+def _check_fresh(
+    request: ApplyRequest, plan: Plan, generation: int, newest: int
+) -> None:
     age_s = request.now() - plan.made_at
     if age_s > plan.max_age_s:
         raise StaleRunError(
@@ -273,6 +280,12 @@ def _check_fresh(request: ApplyRequest, plan: Plan, generation: int) -> None:
             f"plan {plan.plan_id} was made from generation {plan.state_generation} of "
             f"the state, and now it is {generation}: other rows were sent or confirmed "
             "meanwhile. Nothing was sent: make a new plan"
+        )
+    if newest != plan.run_generation:
+        raise StaleRunError(
+            f"another run of the dataset has begun since plan {plan.plan_id} was made, "
+            "and older values must not replace newer ones. Nothing was sent: make a "
+            "new plan"
         )
 
 

@@ -75,11 +75,7 @@ def catch_up(
     """
     record = store.record()
     reasons: list[str] = []
-    runs = [
-        run
-        for run in journal.runs()
-        if (run.workspace, run.dataset) == (store.workspace, store.dataset)
-    ]
+    runs = _runs(store, journal)
     for run in runs:
         if record is not None and not _may_be_news(record, run):
             continue
@@ -103,6 +99,19 @@ def catch_up(
             is_anew=record is not None and record.key_id != plan.key_id,
         )
     return CaughtUp(record, tuple(reasons))
+
+
+def newest_generation(store: StateStore, journal: Journal) -> int:
+    """Return when the newest run of the dataset began, as the journal counts."""
+    return max((run.generation for run in _runs(store, journal)), default=0)
+
+
+def _runs(store: StateStore, journal: Journal) -> list[Run]:
+    return [
+        run
+        for run in journal.runs()
+        if (run.workspace, run.dataset) == (store.workspace, store.dataset)
+    ]
 
 
 def _may_be_news(record: StateRecord, run: Run) -> bool:

@@ -23,7 +23,7 @@ import polars_hash as plh
 from pipeline.records import ROW_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 KEY_COLUMNS: Final = ("key_hi", "key_lo")
 # Which identifier names the person: its place in `NAMING`.
@@ -127,6 +127,27 @@ def digest_of(key: str, name: str, value: str | float | bool | None) -> int:  # 
     erased = pl.Series([value is None])
     digest = _field_digest(cells, key, is_raw=False, erased=erased)
     return int(cells.to_frame().select(digest).item())
+
+
+def accepted_digests(
+    told: Mapping[str, Iterable[str | float | bool]], key: str
+) -> dict[str, list[int]]:
+    """
+    Return digest column → digests of the values that its field may have.
+
+    A number may stand in a column of text as well, and a whole one among fractions.
+    """
+    return {
+        f"{FIELD_PREFIX}{name}": [
+            digest_of(key, name, form) for value in values for form in _forms(value)
+        ]
+        for name, values in told.items()
+    }
+
+
+def _forms(value: str | float | bool) -> tuple[str | float | bool, ...]:  # noqa: FBT001 - any value
+    is_number = not isinstance(value, str | bool)
+    return (value, float(value), str(value)) if is_number else (value,)
 
 
 def _kind(identifiers: Sequence[str]) -> pl.Expr:

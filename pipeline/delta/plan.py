@@ -91,6 +91,8 @@ class Plan:
         rules: Field → digest of how it is read, to explain what changed.
         key_id: Of the key of the digests, see `digests.key_id`.
         state_generation: Of the state it was compared with; 0 when there was none.
+        run_generation: Of the last run of the dataset that had begun by then, as the
+            journal counts; 0 when there was none.
         fingerprints: Of the files of the source.
         files: Name of a file of the plan → SHA-256.
         reasons: Why rows are planned that do not differ, in words.
@@ -107,6 +109,7 @@ class Plan:
     rules: dict[str, str]
     key_id: str
     state_generation: int
+    run_generation: int
     fingerprints: tuple[Fingerprint, ...]
     files: dict[str, str]
     figures: Figures

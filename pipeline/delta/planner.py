@@ -20,11 +20,10 @@ from pipeline.connection import connected
 from pipeline.continuing import dataset_of, remember_job
 from pipeline.delta.canary import Canary
 from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
-from pipeline.delta.confirming import catch_up
+from pipeline.delta.confirming import catch_up, newest_generation
 from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import (
-    FIELD_PREFIX,
-    digest_of,
+    accepted_digests,
     digests_of,
     key_id,
 )
@@ -196,6 +195,7 @@ def _planned(
     states = StateStore(work_dir, workspace.guid, dataset_of(request.line.job))
     with Journal.open(work_dir / JOURNAL_NAME) as journal:
         caught = catch_up(states, journal, work_dir, scratch / "proven")
+        newest = newest_generation(states, journal)
     record = caught.record
     known, n_known = DigestSet(scratch / "nobody"), 0
     if record is not None and record.key_id == key_id(request.key):
@@ -209,9 +209,8 @@ def _planned(
         is_full=request.is_full,
         accepted=_accepted(request, line),
     )
-    counts = Counts()
     folder = make_private_dir(line.folder)
-    digests = _written(request, rows, compared, counts)
+    digests, counts = _written(request, rows, compared)
     exceptions = rows.exceptions()
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
@@ -235,6 +234,7 @@ def _planned(
         rules=rule_digests(line.mapping),
         key_id=key_id(request.key),
         state_generation=record.generation if record else 0,
+        run_generation=newest,
         fingerprints=check.fingerprints,
         files=digests,
         figures=figures,
@@ -255,9 +255,10 @@ def _trips(
 
 
 def _written(
-    request: PlanRequest, rows: _Rows, compared: Comparison, counts: Counts
-) -> dict[str, str]:
-    """Write the rows to send, and who vanished; return the digests of the files."""
+    request: PlanRequest, rows: _Rows, compared: Comparison
+) -> tuple[dict[str, str], Counts]:
+    """Write the rows to send, and who vanished; return digests of files, and counts."""
+    counts = Counts()
     folder, scratch = rows.line.folder, rows.line.scratch
     with ExitStack() as stack:
         chosen = _selected(request, rows, compared, counts)
@@ -265,7 +266,7 @@ def _written(
         stores = _spooled(chosen, canary, scratch, stack)
         first = canary.chosen() if request.line.job.sync.canary else None
         digests = write_rows(folder, _lane_by_lane(stores, first), compared.columns)
-    return digests | write_vanished(folder, [compared.vanished])
+    return digests | write_vanished(folder, [compared.vanished]), counts
 
 
 def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
@@ -282,10 +283,7 @@ def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
             f"sync.guards.accepted_values has fields that are not mapped: "
             f"{', '.join(unknown)}. Map them, or leave them out"
         )
-    return {
-        f"{FIELD_PREFIX}{name}": [digest_of(request.key, name, v) for v in values]
-        for name, values in told.items()
-    }
+    return accepted_digests(told, request.key)
 
 
 def _selected(

@@ -479,6 +479,17 @@ async def test_a_plan_from_another_state_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_first_plan_is_refused_after_an_import(tmp_path: Path) -> None:
+    async with town(tmp_path) as at:
+        old = await at.plan()
+        at.rows["C1"][1] = "Newer"
+        await run_import(ImportRequest(at.job, at.work_dir), at.connector)
+
+        with pytest.raises(StaleRunError, match="older values must not replace"):
+            await at.apply(old)
+
+
+@pytest.mark.anyio
 async def test_a_source_that_stops_a_check_stops_a_night(tmp_path: Path) -> None:
     async with town(tmp_path) as at:
         at.rows["C1"][2] = "NIL"
@@ -609,6 +620,26 @@ async def test_a_value_that_is_not_accepted_stops_the_night(tmp_path: Path) -> N
 
         assert "1 rows have a value of city" in str(report.error)
         assert "1 rows have a value of agreements.email" in str(report.error)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [None, "integer", "number"])
+async def test_accepted_numbers_may_be_text_or_numbers(
+    tmp_path: Path, kind: str | None
+) -> None:
+    async with town(tmp_path) as at:
+        for n, row in enumerate(at.rows.values()):
+            row[2] = str(n % 3)
+        at.settings["rows"] = {"extra_columns": "ignore"}
+        at.settings["mapping"] = {
+            "customId": "customId",
+            "attributes": {"n": {"column": "city", "type": kind}},
+        }
+        guards = {"accepted_values": {"attributes.n": [0, 1, 2]}}
+        at.settings["sync"] = {"guards": guards}
+        assert (await at.plan()).plan.trips == ()  # type: ignore[union-attr]
+        at.rows["C1"][2] = "3"
+        assert len((await at.plan()).plan.trips) == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.anyio
