@@ -17,7 +17,6 @@ from pipeline import (
     make_plan,
     read_plan,
     run_sync,
-    write_json,
 )
 from pipeline.cli.beginning import (
     connector_for,
@@ -27,6 +26,7 @@ from pipeline.cli.beginning import (
     talk_for,
 )
 from pipeline.cli.exit_codes import exit_code_of_run
+from pipeline.cli.finishing import with_advice, write_summaries
 from pipeline.cli.options import found_job, job_of, job_to_resume
 from pipeline.cli.render import (
     resume_line,
@@ -42,14 +42,12 @@ from pipeline.cli.render_plan import (
     plan_report_lines,
     plan_summary,
 )
-from pipeline.cli.render_runs import resume_command
 from pipeline.config import digest_key, lock_dir, read_job, work_dir
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline import ApplyReport, Connector, PlanReport
     from pipeline.cli.options import Talk
-    from pipeline.errors import PipelineError
     from pipeline.settings import Job
 
 
@@ -210,29 +208,13 @@ def _finish(
         talk.say(line)
     _tell(apply_summary(report, code, seconds, planned), report.folder, talk, flags)
     if report.error is not None:
-        raise _with_advice(report, report.error, flags)
+        raise with_advice(report, report.error, flags)
     return code
 
 
 def _tell(
     summary: dict[str, Any], folder: Path, talk: Talk, flags: dict[str, Any]
 ) -> None:
-    paths = [folder / "summary.json"]
-    paths += [Path(flags["summary"])] if flags["summary"] else []
-    for path in paths:
-        write_json(path, summary)
+    write_summaries(summary, folder, flags)
     if talk.as_json:
         show_json(summary)
-
-
-def _with_advice(
-    report: ApplyReport, error: PipelineError, flags: dict[str, Any]
-) -> PipelineError:
-    """Return the error with the command that sends the rows that are pending."""
-    if not report.is_resumable:
-        return error
-    work = report.folder.parents[1]
-    return type(error)(
-        f"{error} In all, {report.counts.pending:,} rows are pending. To send them: "
-        f"{resume_command(report.run_id, work, flags['base_url'])}"
-    )

@@ -28,6 +28,7 @@ from pipeline.cli.beginning import (
     talk_for,
 )
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
+from pipeline.cli.finishing import with_advice, write_summaries
 from pipeline.cli.options import (
     found_job,
     job_of,
@@ -41,7 +42,6 @@ from pipeline.cli.render import (
     show_json,
     workspace_line,
 )
-from pipeline.cli.render_runs import resume_command
 from pipeline.config import (
     lock_dir,
     work_dir,
@@ -50,7 +50,6 @@ from pipeline.config import (
 if TYPE_CHECKING:
     from pipeline import Connector, RunReport
     from pipeline.cli.options import Talk
-    from pipeline.errors import PipelineError
     from pipeline.settings import Job
 
 
@@ -159,37 +158,14 @@ def _finish(
         error_on_empty=flags.get("error_on_empty", False),
     )
     summary = run_summary(report, code, seconds)
-    _write_summaries(report, flags, summary)
+    write_summaries(summary, report.folder, flags)
     for line in run_lines(report, seconds):
         talk.say(line)
     if talk.as_json:
         show_json(summary)
     if report.error is not None:
-        raise _with_advice(report, report.error, flags)
+        raise with_advice(report, report.error, flags)
     return code
-
-
-def _write_summaries(
-    report: RunReport, flags: dict[str, Any], summary: dict[str, Any]
-) -> None:
-    paths = [report.folder / "summary.json"]
-    if flags["summary"]:
-        paths.append(Path(flags["summary"]))
-    for path in paths:
-        write_json(path, summary)
-
-
-def _with_advice(
-    report: RunReport, error: PipelineError, flags: dict[str, Any]
-) -> PipelineError:
-    """Return the error with the command that sends the rows that are pending."""
-    if not report.is_resumable:
-        return error
-    work_dir = report.folder.parents[1]
-    return type(error)(
-        f"{error} In all, {report.counts.pending:,} rows are pending. To send them: "
-        f"{resume_command(report.run_id, work_dir, flags['base_url'])}"
-    )
 
 
 def _is_nothing(job: Job) -> bool:

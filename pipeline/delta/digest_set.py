@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # 17 fields take about 180 bytes a row.
-HELD_ROWS: Final = 400_000
+HELD_ROWS: Final = 200_000
 
 
 class DigestSet:
