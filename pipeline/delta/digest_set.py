@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # 17 fields take about 180 bytes a row.
-HELD_ROWS: Final = 200_000
+HELD_ROWS: Final = 400_000
 
 
 class DigestSet:
@@ -37,6 +37,7 @@ class DigestSet:
         self._held: list[pl.DataFrame] = []
         self._n_held = 0
         self._n_flushes = 0
+        self._files: list[tuple[int, int, Path]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +65,7 @@ class DigestSet:
         Raises:
             CannotWriteError: The disk is full or cannot be written.
         """
+        self._files = None
         name = f"{first:02d}-{last:02d}.parquet"
         with replacing(make_private_dir(self._folder) / name) as draft:
             # Digests do not shrink, and nobody asks for their least and largest.
@@ -83,8 +85,7 @@ class DigestSet:
         """
         found = []
         chosen = None if columns is None else list(columns)
-        for path in sorted(self._folder.glob("*.parquet")):
-            first, last = (int(part) for part in path.stem.split("-")[:2])
+        for first, last, path in self._listed():
             if not first <= bucket <= last:
                 continue
             try:
@@ -99,10 +100,20 @@ class DigestSet:
             found.append(frame if alone else frame.filter(bucket_of() == bucket))
         return pl.concat(found) if found else None
 
+    def _listed(self) -> list[tuple[int, int, Path]]:
+        """Return first bucket, last bucket, path of each file; looked up once."""
+        if self._files is None:
+            self._files = []
+            for path in sorted(self._folder.glob("*.parquet")):
+                first, last = (int(part) for part in path.stem.split("-")[:2])
+                self._files.append((first, last, path))
+        return self._files
+
     def _flush(self) -> None:
         if not self._n_held:
             return
         make_private_dir(self._folder)
+        self._files = None
         frame = pl.concat(self._held).with_columns(bucket_of())
         self._held.clear()
         self._n_held = 0
