@@ -24,7 +24,11 @@ PACE: Final = ("--max-rows", "10", "--concurrency", "2")
 SLOW: Final = Weather(slow=1.0, slow_s=0.03)
 GOES_ON: Final = ("sync", "resume")
 OK: Final = 0
-JOB: Final = "version: 1\nname: people\nsource: {path: people.csv}\n"
+# Every other person changes from night to night, which is not usual.
+JOB: Final = (
+    "version: 1\nname: people\nsource: {path: people.csv}\n"
+    "sync: {guards: {max_changed: 1}}\n"
+)
 
 Source = dict[str, tuple[str, str]]
 
