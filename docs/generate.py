@@ -53,7 +53,8 @@ STATES: Final = {
     State.BLOCKED: "Stopped by the tool before sending, with a code and a message.",
     State.FOLDED: "Its values travel in another row of the same profile (`FOLDED`), or "
     "that row was chosen instead (`SUPERSEDED`); `folded_into` names it.",
-    State.UNCHANGED: "Reserved for a later release; always 0.",
+    State.UNCHANGED: "Equal to what was confirmed before, and not sent; only of a plan "
+    "and of `sync`.",
     State.PLANNED: "Would be sent; only under `check` and `import --dry-run`, and "
     "where findings or the erase budget stopped the run.",
     State.ACCEPTED: "In a batch that the API answered with 202: taken into its queue.",
@@ -80,7 +81,7 @@ NUMBERS: Final = {
 SUMMARY_KEYS: Final = {
     "version": "Of this list of keys: 1.",
     "run_id": "Name of the run and of its folder.",
-    "command": "`check` or `import`.",
+    "command": "`check`, `import`, `plan`, `apply` or `sync`.",
     "exit_code": "What the process ended with.",
     "resumable": "Whether rows are pending that the same run can go on with; false "
     "after the source has changed.",
@@ -119,6 +120,26 @@ SUMMARY_KEYS: Final = {
     "peak_rss_bytes": "The largest memory the process had.",
     "files": "Name → path of each file of the run; `report` is the page for people.",
     "error": "What ended the run early, else null.",
+}
+# Of `plan`, `apply` and `sync` alone.
+PLAN_KEYS: Final = {
+    "plan_id": "The name of the plan, and of the run that applies it.",
+    "state_generation": "Of the state that it was made from; 0 when there was none.",
+    "new": "Rows of persons of whom nothing is confirmed.",
+    "changed": "Rows with a field that differs from what was confirmed.",
+    "unchanged": "Rows that are not sent.",
+    "vanished": "Persons who were confirmed and have no row that can be sent. Nothing "
+    "is done about them.",
+    "changed_fields": "Field → changed rows in which it differs.",
+    "lost_fields": "Field → rows that had it and do not give it any more; the CRM "
+    "keeps it.",
+    "erased_fields": "Field → rows that erase it.",
+    "withdrawn": "Agreement → rows that withdraw it.",
+    "granted": "Agreement → rows that grant it.",
+    "requests": "That the rows need.",
+    "bytes": "Of their bodies.",
+    "reasons": "Why rows are planned that may be what the CRM holds, in words.",
+    "trips": "What keeps `sync` from applying it, in words.",
 }
 
 VERIFY_KEYS: Final = {
@@ -327,6 +348,9 @@ VARIABLES: Final = {
     "SYNERISE_API_KEY_FILE": "A file that holds the key, instead.",
     "SYNERISE_TOKEN": "A ready token; wins over the key.",
     "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
+    "CRM_PIPELINE_KEY": "The secret that keys the digests of `plan` and `sync`; at "
+    "least 32 characters. Without it, it is the file `key` of the work folder.",
+    "CRM_PIPELINE_KEY_FILE": "A file that holds it, instead.",
     "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
     "job has no `workspace.guid`.",
     "CRM_PIPELINE_LOG_FORMAT": "`json`: stderr is one JSON object a line; `text` is "
@@ -366,8 +390,8 @@ CONTENTS: Final = {
     "Sandbox": "sandbox",
 }
 OF_THE_SUMMARY: Final = (
-    "Of `check` and `import`: in the run folder, at `--summary FILE`, and on stdout "
-    "with `--json`."
+    "Of `check`, `import`, `plan`, `apply` and `sync`: in the run folder, at "
+    "`--summary FILE`, and on stdout with `--json`."
 )
 OF_THE_VERIFICATION: Final = (
     "Of `verify`: in the run folder, at `--summary FILE`, and on stdout with `--json`."
@@ -457,6 +481,8 @@ def reference() -> str:
         "## summary.json",
         OF_THE_SUMMARY,
         _table(("key", "meaning"), _coded(SUMMARY_KEYS)),
+        "Of `plan`, `apply` and `sync` it has the key `plan` as well:",
+        _table(("key of `plan`", "meaning"), _coded(PLAN_KEYS)),
         "## verify.json",
         OF_THE_VERIFICATION,
         _table(("key", "meaning"), _coded(VERIFY_KEYS)),

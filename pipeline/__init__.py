@@ -17,11 +17,22 @@ if TYPE_CHECKING:
     from pipeline.continuing import (
         Continuation,
         dataset_of,
+        job_of_run,
         remembered_job,
         remembered_run_job,
         resumable_runs,
     )
     from pipeline.credentials import Credentials, RemoteSettings, Secret
+    from pipeline.delta.applier import (
+        ApplyReport,
+        ApplyRequest,
+        apply_plan,
+        plan_to_resume,
+    )
+    from pipeline.delta.plan import Plan
+    from pipeline.delta.plan_files import read_plan
+    from pipeline.delta.planner import PlanReport, PlanRequest, make_plan
+    from pipeline.delta.sync import SyncReport, run_sync
     from pipeline.diagnosis import Checked, Level
     from pipeline.doctor import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
@@ -67,6 +78,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Channels": "run_end",
     "Checked": "diagnosis",
+    "ApplyReport": "delta.applier",
+    "ApplyRequest": "delta.applier",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "credentials",
@@ -85,6 +98,9 @@ _HOMES = {
     "Level": "diagnosis",
     "PipelineError": "errors",
     "Postbox": "notify",
+    "Plan": "delta.plan",
+    "PlanReport": "delta.planner",
+    "PlanRequest": "delta.planner",
     "ProfileReply": "profiles",
     "Purged": "retention",
     "ReconcileReport": "reconcile.report",
@@ -98,8 +114,10 @@ _HOMES = {
     "Secret": "credentials",
     "StopSignal": "stopping",
     "VerifyReport": "verify_report",
+    "SyncReport": "delta.sync",
     "VerifyRequest": "verifier",
     "Workspace": "connection",
+    "apply_plan": "delta.applier",
     "create_profile": "profiles",
     "dataset_of": "continuing",
     "delete_profile": "profiles",
@@ -107,10 +125,14 @@ _HOMES = {
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
     "known_health": "run_end",
+    "job_of_run": "continuing",
     "list_runs": "journal",
+    "make_plan": "delta.planner",
+    "plan_to_resume": "delta.applier",
     "propose_job": "proposal",
     "purge_runs": "retention",
     "reconcile_source": "reconcile.reconciler",
+    "read_plan": "delta.plan_files",
     "remembered_job": "continuing",
     "remembered_run_job": "continuing",
     "resumable_runs": "continuing",
@@ -118,6 +140,7 @@ _HOMES = {
     "run_details": "history",
     "run_import": "importer",
     "run_summaries": "history",
+    "run_sync": "delta.sync",
     "shared_phones": "tracing",
     "tell_end": "run_end",
     "update_profile": "profiles",
@@ -131,6 +154,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApplyReport",
+    "ApplyRequest",
     "Channels",
     "Checked",
     "Connector",
@@ -150,6 +175,9 @@ __all__ = [
     "Job",
     "Level",
     "PipelineError",
+    "Plan",
+    "PlanReport",
+    "PlanRequest",
     "Postbox",
     "ProfileReply",
     "Purged",
@@ -163,19 +191,25 @@ __all__ = [
     "RunReport",
     "Secret",
     "StopSignal",
+    "SyncReport",
     "VerifyReport",
     "VerifyRequest",
     "Workspace",
+    "apply_plan",
     "create_profile",
     "dataset_of",
     "delete_profile",
     "examine",
     "export_profiles",
     "get_profile",
+    "job_of_run",
     "known_health",
     "list_runs",
+    "make_plan",
+    "plan_to_resume",
     "propose_job",
     "purge_runs",
+    "read_plan",
     "reconcile_source",
     "remembered_job",
     "remembered_run_job",
@@ -184,6 +218,7 @@ __all__ = [
     "run_details",
     "run_import",
     "run_summaries",
+    "run_sync",
     "shared_phones",
     "tell_end",
     "update_profile",

@@ -52,6 +52,7 @@ class CheckRules:
         max_row_bytes: The longest row that can be sent.
         null_tokens: Words that are declared: they erase the field.
         accepted: Findings that stop nothing, see `findings.ranked`.
+        encode: Writes the clean rows of a slice.
     """
 
     duplicates: Duplicates
@@ -59,6 +60,7 @@ class CheckRules:
     max_row_bytes: int
     null_tokens: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    encode: Callable[[Transformed, TransformPlan], Encoded] = encode_slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ def _examine(
 ) -> _Examined:
     result = transform(piece, plan)
     clean = result.clean
-    encoded = encode_slice(result, plan)
+    encoded = rules.encode(result, plan)
     is_large = pl.col("n_bytes") > rules.max_row_bytes
     too_large = encoded.frame.filter(is_large).select(ROW_KEY)
     if too_large.height:

@@ -19,20 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import ValidationError
 
-from pipeline.addresses import check_webhook
-from pipeline.contract import DEFAULT_BASE_URL
-from pipeline.credentials import Credentials, RemoteSettings, Secret
-from pipeline.errors import SettingsError, TokenRefusedError
-from pipeline.references import SECRET_VARIABLES, without_references
+from pipeline.environment import plain_variable, secret_variable
+from pipeline.errors import SettingsError
+from pipeline.references import without_references
 from pipeline.settings import Job, is_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from pipeline.settings import NotifySettings
 
 WORK_DIR: Final = ".crm-pipeline"
-SILENCE: Final = "CRM_PIPELINE_TELL"
 # How pydantic names the branches of our unions, and the end of an agreement's name.
 _BRANCHES: Final = ("str", "ColumnMapping", "tuple[str, ...]", "[key]")
 _FILE_SCHEMES: Final = ("duckdb", "sqlite")
@@ -114,7 +110,7 @@ def read_job(path: Path) -> JobFile:
         source = read.get("source")
         source = dict(source) if isinstance(source, dict) else {}
         job = Job.model_validate(
-            without_references(read, _plain_variable, _secret_variable)
+            without_references(read, plain_variable, secret_variable)
         )
     except ValidationError as error:
         faults = _without_echoes(error.errors())
@@ -252,126 +248,6 @@ def lock_dir(environment: Mapping[str, str] | None = None) -> Path | None:
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
-
-
-def remote_settings(
-    job: Job,
-    *,
-    base_url: str | None = None,
-    ca_bundle: str | None = None,
-    env_proxy: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> RemoteSettings:
-    """
-    Take the service and the credentials from the environment.
-
-    A ready token wins, then `workspace.auth` of the job, else a login with the key.
-
-    Raises:
-        SettingsError: The variables contradict each other or the job.
-        TokenRefusedError: There are no credentials at all.
-    """
-    env = os.environ if environment is None else environment
-    url = service_url(base_url, env)
-    token = _secret("SYNERISE_TOKEN", env)
-    api_key = _secret("SYNERISE_API_KEY", env)
-    guid = env.get("SYNERISE_WORKSPACE_GUID") or job.workspace.guid
-    pinned = job.workspace.guid
-    if pinned and guid and guid.lower() != pinned.lower():
-        raise SettingsError(
-            "SYNERISE_WORKSPACE_GUID and workspace.guid of the job name two different "
-            "workspaces; unset one of them"
-        )
-    if token and job.workspace.auth == "basic":
-        raise SettingsError(
-            "SYNERISE_TOKEN is set, and the job says `auth: basic`; unset the variable "
-            "or change the job"
-        )
-    if not token and not api_key:
-        raise TokenRefusedError(
-            "no credentials: set SYNERISE_API_KEY (or SYNERISE_API_KEY_FILE) to the "
-            "workspace API key, or SYNERISE_TOKEN to a token. To try the tool without "
-            "a workspace, run `crm-pipeline demo`"
-        )
-    basic = job.workspace.auth == "basic"
-    if basic and not guid:
-        raise SettingsError(
-            "`auth: basic` needs the workspace GUID: set SYNERISE_WORKSPACE_GUID or "
-            "workspace.guid"
-        )
-    credentials = Credentials(token=token, api_key=api_key, guid=guid, basic=basic)
-    return RemoteSettings(url, credentials, ca_bundle, env_proxy)
-
-
-def service_url(
-    base_url: str | None, environment: Mapping[str, str] | None = None
-) -> str:
-    """Return where the service is: the flag, the environment, or the usual place."""
-    env = os.environ if environment is None else environment
-    url = base_url or env.get("SYNERISE_BASE_URL") or DEFAULT_BASE_URL
-    return url.rstrip("/")
-
-
-def alert_address(
-    notify: NotifySettings | None, environment: Mapping[str, str] | None = None
-) -> Secret | None:
-    """
-    Take the address for alerts from the environment; None where nobody is told.
-
-    Raises:
-        SettingsError: The variable is not set, or holds no address to send to.
-    """
-    env = os.environ if environment is None else environment
-    if notify is None or env.get(SILENCE) == "no":
-        return None
-    name = notify.url[2:-1]
-    if name in SECRET_VARIABLES:
-        raise SettingsError(f"notify.url of the job names {name}, which is no address")
-    address = _secret(name, env)
-    if not address:
-        raise SettingsError(
-            f"the variable {name} is not set: notify.url of the job says that it, or "
-            f"{name}_FILE, holds the address for alerts. Set it, remove the section, "
-            f"or set {SILENCE}=no to tell nobody"
-        )
-    check_webhook(address.reveal(), name)
-    return address
-
-
-def metrics_path(
-    job: Job, folder: Path, environment: Mapping[str, str] | None = None
-) -> Path | None:
-    """Return the absolute path of the metrics; *folder* is that of the job file."""
-    env = os.environ if environment is None else environment
-    if job.metrics is None or env.get(SILENCE) == "no":
-        return None
-    return (folder / job.metrics).absolute()
-
-
-def _plain_variable(name: str) -> str | None:
-    return os.environ.get(name)
-
-
-def _secret_variable(name: str) -> str | None:
-    if f"{name}_FILE" in os.environ:
-        return _secret(name, os.environ).reveal()
-    return os.environ.get(name)
-
-
-def _secret(name: str, env: Mapping[str, str]) -> Secret:
-    value, file = env.get(name, "").strip(), env.get(f"{name}_FILE")
-    if value and file:
-        raise SettingsError(f"both {name} and {name}_FILE are set; unset one of them")
-    if file:
-        try:
-            value = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(
-                f"cannot read the file that {name}_FILE names"
-            ) from None
-        if not value:
-            raise SettingsError(f"the file that {name}_FILE names is empty")
-    return Secret(value)
 
 
 def refuse_idle_options(kind: str, delimiter: str | None, encoding: str | None) -> None:

@@ -166,7 +166,7 @@ def _unsent(line: Line, check: CheckResult, stop: PipelineError | None) -> RunRe
         raise stop  # the files of that run know what it sent before
     make_private_dir(line.folder)
     files = write_run_files(line.folder, line.source, check, check.evidence())
-    return replace(_report(line, check, files), error=stop)
+    return replace(report_of(line, check, files), error=stop)
 
 
 async def _send(
@@ -215,7 +215,7 @@ async def _send(
                 error = seen.error
                 _end(sending, files, error, seen)
     erased = accepted_erasures(line.source, line.plan, check, files)
-    report = replace(_report(line, check, files), workspace=workspace, erased=erased)
+    report = replace(report_of(line, check, files), workspace=workspace, erased=erased)
     return replace(report, delivery=delivery, error=error, verification=seen)
 
 
@@ -299,7 +299,8 @@ def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:
     )
 
 
-def _report(line: Line, check: CheckResult, files: RunFiles) -> RunReport:
+def report_of(line: Line, check: CheckResult, files: RunFiles) -> RunReport:
+    """Return the report of pass 1 and its files."""
     return RunReport(
         run_id=line.run_id,
         command=line.request.command,

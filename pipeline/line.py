@@ -41,9 +41,12 @@ if TYPE_CHECKING:
     from pipeline.outcomes import RowCounts
     from pipeline.progress import ProgressView
     from pipeline.reader import Source
+    from pipeline.records import Encoded, Transformed
     from pipeline.resuming import ResumePlan
     from pipeline.settings import Job, Mapping
     from pipeline.transform import TransformPlan
+
+    Encode = Callable[[Transformed, TransformPlan], Encoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,12 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What both passes need."""
+    """
+    What both passes need.
+
+    Attributes:
+        encode: Writes the clean rows of a slice.
+    """
 
     request: ImportRequest
     run_id: str
@@ -103,6 +111,7 @@ class Line:
     plan: TransformPlan
     limits: BatchLimits
     pin: str | None
+    encode: Encode = encode_slice
 
     @property
     def folder(self) -> Path:
@@ -172,6 +181,7 @@ def check_line(line: Line, store: SliceStore) -> CheckResult:
                 line.limits.max_row_bytes,
                 null_tokens=() if rows.null_token is None else (rows.null_token,),
                 accepted=rows.accept_findings,
+                encode=line.encode,
             ),
             folder=line.scratch / "digests",
             store=store,
@@ -186,6 +196,6 @@ def encoded_slices(line: Line, store: SliceStore) -> Iterator[pl.DataFrame]:
         return store.frames()
     plan = line.plan
     return map_ahead(
-        lambda piece: encode_slice(transform(piece, plan), plan).frame,
+        lambda piece: line.encode(transform(piece, plan), plan).frame,
         line.source.slices(),
     )

@@ -101,12 +101,18 @@ class Evidence:
         folded_lane: row, of survivors that travel in the lane of folded rows.
         batches: What the journal holds; empty under `check`.
         is_sent: False under `check`: then sendable rows are planned.
+        unchanged: For each file, a Boolean for each of its rows: not sent, because it
+            is equal to what was confirmed before. None where nothing is compared.
+        lanes: row, lane Int64 of rows outside the main lane, where other lanes than
+            that of the folded rows are in use.
     """
 
     exceptions: pl.DataFrame
     folded_lane: pl.Series
     batches: Sequence[BatchOutcome] = ()
     is_sent: bool = True
+    unchanged: Sequence[pl.Series] | None = None
+    lanes: pl.DataFrame | None = None
 
 
 class Assembly:
@@ -118,7 +124,13 @@ class Assembly:
 
     def __init__(self, evidence: Evidence) -> None:
         self._exceptions = evidence.exceptions
-        self._folded_lane = evidence.folded_lane
+        folded = pl.lit(FOLDED_LANE, dtype=pl.Int64).alias("lane")
+        self._lanes = (
+            evidence.folded_lane.to_frame("row").with_columns(folded)
+            if evidence.lanes is None
+            else evidence.lanes
+        )
+        self._unchanged = evidence.unchanged
         self._planned = _planned_frame(evidence.batches)
         self._overrides = _override_frame(evidence.batches)
         self._is_sent = evidence.is_sent
@@ -130,17 +142,35 @@ class Assembly:
         Frame:
             out  `OUTCOMES_SCHEMA`, sorted by row
         """
-        rows = (
-            pl.select(
-                pl.lit(source_no, dtype=pl.UInt32).alias("source_no"),
-                pl.int_range(
-                    first_row_no, first_row_no + n_rows, dtype=pl.UInt64
-                ).alias("row_no"),
-            )
-            .with_columns(packed_row())
-            .join(self._exceptions, on="row", how="left", maintain_order="left")
+        rows = pl.select(
+            pl.lit(source_no, dtype=pl.UInt32).alias("source_no"),
+            pl.int_range(first_row_no, first_row_no + n_rows, dtype=pl.UInt64).alias(
+                "row_no"
+            ),
         )
-        sent = self._sent(rows) if self._is_sent else _all_planned(rows)
+        told = self.outcomes(rows)
+        if self._unchanged is None:
+            return told
+        is_equal = self._unchanged[source_no].slice(first_row_no - 1, n_rows)
+        return told.with_columns(
+            pl.when(is_equal)
+            .then(pl.lit(State.UNCHANGED.value))
+            .otherwise(pl.col("state"))
+            .alias("state")
+        )
+
+    def outcomes(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """
+        Return the outcomes of any rows, in any order.
+
+        Frame:
+            in   source_no, row_no
+            out  `OUTCOMES_SCHEMA`, sorted by row
+        """
+        known = rows.with_columns(packed_row()).join(
+            self._exceptions, on="row", how="left", maintain_order="left"
+        )
+        sent = self._sent(known) if self._is_sent else _all_planned(known)
         survivor_source, survivor_row = unpacked_row("survivor")
         return sent.select(
             "source_no",
@@ -153,14 +183,9 @@ class Assembly:
         )
 
     def _sent(self, rows: pl.DataFrame) -> pl.DataFrame:
-        is_folded_lane = pl.col("row").is_in(self._folded_lane.implode())
         placed = (
-            rows.with_columns(
-                pl.when(is_folded_lane)
-                .then(pl.lit(FOLDED_LANE, dtype=pl.Int64))
-                .otherwise(pl.lit(MAIN_LANE, dtype=pl.Int64))
-                .alias("lane")
-            )
+            rows.join(self._lanes, on="row", how="left")
+            .with_columns(pl.col("lane").fill_null(MAIN_LANE))
             .sort("row")
             .join_asof(
                 self._planned,

@@ -32,6 +32,7 @@ from pipeline.contract import (
     MAX_BATCH_ROWS,
     FieldKind,
 )
+from pipeline.settings_sync import SyncSettings
 
 SourceFormat = Literal["csv", "parquet", "jsonl"]
 Duplicates = Literal["fold", "first", "last", "block"]
@@ -315,6 +316,7 @@ class Job(_Section):
     mapping: MappingSettings | None = None
     rows: RowSettings = RowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    sync: SyncSettings = SyncSettings()
     keep_runs_days: Annotated[int, Field(ge=0)] = KEEP_RUNS_DAYS
     verify: Literal["sample", "all", "none"] = "sample"
     verify_rows: Annotated[int, Field(ge=1)] = VERIFY_ROWS

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.connection import connected
 from pipeline.continuing import job_of_run, settings_digest
+from pipeline.delta.confirming import PLANNED_COMMANDS
 from pipeline.drawing import waves_of
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.files import make_private_dir, make_work_dir, sha256_of
@@ -133,6 +134,10 @@ def _made_again(
     request: VerifyRequest, run: Run, job: Job, scratch: Path, store: SliceStore
 ) -> tuple[Line, CheckResult]:
     """Read the source of a run as it was read then."""
+    if run.command in PLANNED_COMMANDS:
+        raise SettingsError(
+            f"run {run.run_id} applied a plan, and runs of plans cannot be verified"
+        )
     again = ImportRequest(
         job, request.work_dir, progress=request.progress, stop=request.stop
     )

@@ -19,7 +19,9 @@ from torture import (
     bad_list,
     canaries,
     faults,
+    guarded_nights,
     journal_cost,
+    killed_nights,
     lives,
     mutants,
     nth_operation,
@@ -28,6 +30,7 @@ from torture import (
     roads,
     schedules,
     soak,
+    thirty_nights,
     three_way,
 )
 from torture.kills import kills
@@ -44,6 +47,9 @@ MACHINES: Final[dict[str, Machine]] = {
     "soak": soak.prove,
     "pacing": pace.prove,
     "journal": journal_cost.prove,
+    "thirty-nights": thirty_nights.prove,
+    "killed-nights": killed_nights.prove,
+    "guards": guarded_nights.prove,
     "bad-files": bad_list.prove,
     "faults": faults.prove,
     "three-way": three_way.prove,

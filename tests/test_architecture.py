@@ -15,7 +15,15 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "vocabulary",
         frozenset(
-            {"errors", "records", "contract", "credentials", "plain_text", "settings"}
+            {
+                "contract",
+                "credentials",
+                "errors",
+                "plain_text",
+                "records",
+                "settings",
+                "settings_sync",
+            }
         ),
     ),
     (
@@ -27,6 +35,12 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "chunker",
                 "comparison",
                 "diagnosis",
+                "delta.canary",
+                "delta.changes",
+                "delta.digests",
+                "delta.guards",
+                "delta.plan",
+                "delta.selecting",
                 "encoder",
                 "folding",
                 "endings",
@@ -93,6 +107,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "authorities",
                 "client",
                 "config",
+                "environment",
                 "faults",
                 "files",
                 "journal",
@@ -123,6 +138,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "doctor",
                 "doctor_disk",
                 "doctor_network",
+                "delta",
                 "erasures",
                 "export",
                 "feed",
@@ -168,13 +184,16 @@ IMPURE = frozenset(
 EDGE_FRIENDS = frozenset({"files", "logs"})
 EDGE_EXCEPTIONS = {
     "client": frozenset({"authorities", "faults"}),
+    "config": frozenset({"environment"}),
     "journal": frozenset({"journal_file", "journal_writer", "locks"}),
     "journal_writer": frozenset({"journal_file"}),
     "notify": frozenset({"authorities"}),
     "reader": frozenset({"sources"}),
     "sources": frozenset({"objects", "sources"}),
 }
-SHELL_MAY_USE = frozenset({"", "config", "logs", "progress", "errors", "cli"})
+SHELL_MAY_USE = frozenset(
+    {"", "config", "environment", "logs", "progress", "errors", "cli"}
+)
 VOCABULARY_FOR_SHELL = frozenset({"records", "contract", "plain_text", "settings"})
 LAZY_MODULES = frozenset({"", "cli.main"})
 MAX_FILE_LINES = 400
@@ -247,7 +266,7 @@ def upward(module: str, source: str) -> set[str]:
 
 
 def sideways(module: str, source: str) -> set[str]:
-    if FLOOR_OF.get(top(module)) != EDGES:
+    if floor_of(module) != EDGES:
         return set()
     allowed = EDGE_FRIENDS | EDGE_EXCEPTIONS.get(top(module), frozenset())
     targets = {top(t) for t in own_imports(module, source)} - {top(module)}

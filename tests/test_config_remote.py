@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import remote_settings
 from pipeline.contract import DEFAULT_BASE_URL
 from pipeline.credentials import RemoteSettings
+from pipeline.environment import remote_settings
 from pipeline.errors import SettingsError, TokenRefusedError
 from pipeline.settings import Job
 

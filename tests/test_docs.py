@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.cli.main import COMMANDS, group, main
+from pipeline.cli.render_plan import plan_figures
 from pipeline.contract import LINT_CODES
+from pipeline.delta.plan import Figures, Plan
 from pipeline.sandbox.facts import API_KEY
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
 from pipeline.sandbox.weather import parse_weather
@@ -277,13 +279,21 @@ def test_documented_keys_are_those_of_a_summary(
     assert documented == set(told)
 
 
+def test_documented_keys_are_those_of_a_plan() -> None:
+    plan = Plan("", 0, 0, "", "", None, "", {}, "", 0, 0, (), {}, Figures())
+
+    assert list(plan_figures(plan)) == list(GENERATED["PLAN_KEYS"])
+
+
 def test_every_finding_has_a_remedy() -> None:
     assert list(GENERATED["REMEDIES"]) == list(LINT_CODES)
 
 
 def test_documented_variables_are_those_the_code_reads() -> None:
-    readers = (ROOT / "pipeline" / "config.py", ROOT / "pipeline" / "cli" / "main.py")
-    source = "".join(path.read_text(encoding="utf-8") for path in readers)
+    readers = ("config.py", "environment.py", "references.py", "cli/main.py")
+    source = "".join(
+        (ROOT / "pipeline" / name).read_text(encoding="utf-8") for name in readers
+    )
     read = set(re.findall(r"(?:SYNERISE|CRM_PIPELINE)_[A-Z_]+", source))
 
     assert {v for v in GENERATED["VARIABLES"] if not v.endswith("_FILE")} == {

@@ -371,3 +371,41 @@ def test_a_rejected_row_keeps_the_code_of_its_verdict(code: str) -> None:
     chunk = Assembly(evidence).chunk(0, 1, 1)
 
     assert chunk.select("state", "code").rows() == [("rejected", code)]
+
+
+def test_rows_that_were_compared_are_unchanged_or_what_they_were() -> None:
+    equal = pl.Series([False, True, True, False])
+    evidence = World([4], {}, set(), []).evidence(is_sent=False)
+    compared = Evidence(
+        evidence.exceptions, evidence.folded_lane, is_sent=False, unchanged=[equal]
+    )
+    assembly = Assembly(compared)
+
+    states = [assembly.chunk(0, first, 2)["state"].to_list() for first in (1, 3)]
+    assert states == [["planned", "unchanged"], ["unchanged", "planned"]]
+
+
+def test_a_batch_holds_the_rows_of_its_own_lane_alone() -> None:
+    def batch(no: int, lane: int, last: int) -> BatchOutcome:
+        first = RowRef(0, 1)
+        state = BatchState.ACCEPTED
+        return BatchOutcome(
+            no, lane, None, first, RowRef(0, last), 2, (), state, None, ()
+        )
+
+    evidence = World(
+        [4], {}, set(), [batch(1, 0, 3), batch(2, MAIN_LANE, 4)]
+    ).evidence()
+    lanes = pl.DataFrame(
+        {"row": [1, 3], "lane": [0, 0]}, schema={"row": pl.UInt64, "lane": pl.Int64}
+    )
+    laned = Evidence(
+        evidence.exceptions, evidence.folded_lane, evidence.batches, lanes=lanes
+    )
+    rows = pl.DataFrame(
+        {"source_no": [0] * 4, "row_no": [4, 3, 2, 1]},
+        schema={"source_no": pl.UInt32, "row_no": pl.UInt64},
+    )
+
+    told = Assembly(laned).outcomes(rows)
+    assert told.select("row_no", "batch_no").rows() == [(1, 1), (2, 2), (3, 1), (4, 2)]

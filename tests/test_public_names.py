@@ -3,17 +3,18 @@
 import pipeline
 
 NAMES = """
-    Channels Checked Connector Continuation Credentials DoctorReport DoctorRequest
-    Ended Ending ExportReport ExportRequest FieldReport Finding Health Identifier
-    ImportRequest Job Level PipelineError Postbox ProfileReply Purged
-    ReconcileReport ReconcileRequest RemoteSettings ResumePlan RowCounts Run
-    RunDetails RunReport Secret StopSignal VerifyReport VerifyRequest Workspace
-    create_profile dataset_of delete_profile examine export_profiles get_profile
-    known_health list_runs propose_job purge_runs reconcile_source remembered_job
-    remembered_run_job resumable_runs rows_of run_details run_import run_summaries
-    shared_phones tell_end update_profile verify_run workspace_of
-    write_export_report write_json write_reconcile_report write_run_report
-    write_verify_report
+    ApplyReport ApplyRequest Channels Checked Connector Continuation Credentials
+    DoctorReport DoctorRequest Ended Ending ExportReport ExportRequest FieldReport
+    Finding Health Identifier ImportRequest Job Level PipelineError Plan PlanReport
+    PlanRequest Postbox ProfileReply Purged ReconcileReport ReconcileRequest
+    RemoteSettings ResumePlan RowCounts Run RunDetails RunReport Secret StopSignal
+    SyncReport VerifyReport VerifyRequest Workspace apply_plan create_profile
+    dataset_of delete_profile examine export_profiles get_profile job_of_run
+    known_health list_runs make_plan plan_to_resume propose_job purge_runs read_plan
+    reconcile_source remembered_job remembered_run_job resumable_runs rows_of
+    run_details run_import run_summaries run_sync shared_phones tell_end
+    update_profile verify_run workspace_of write_export_report write_json
+    write_reconcile_report write_run_report write_verify_report
 """.split()
 
 

@@ -131,6 +131,12 @@ replan_option = click.option(
     is_flag=True,
     help="Make new batches of what is not proven, if old ones cannot be made again.",
 )
+full_option = click.option(
+    "--full",
+    is_flag=True,
+    help="Plan every row, also what the CRM has already: that may start automations, "
+    "and replaces what people changed there.",
+)
 source_options = _stacked(
     click.option(
         "--format",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +15,27 @@ from pipeline import (
     Ending,
     ImportRequest,
     dataset_of,
+    plan_to_resume,
     remembered_job,
     resumable_runs,
     run_import,
     write_json,
     write_run_report,
 )
-from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
-from pipeline.cli.next_steps import after_run
-from pipeline.cli.options import (
-    connector_of,
-    found_job,
-    job_of,
-    job_to_resume,
-    talk_of,
+from pipeline.cli.applying import apply
+from pipeline.cli.beginning import (
+    connector_for,
+    refuse_idle_budgets,
+    show_mapping,
+    signals,
+    talk_for,
 )
+from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
+from pipeline.cli.finishing import with_advice, write_summaries
+from pipeline.cli.next_steps import after_run
+from pipeline.cli.options import found_job, job_of, job_to_resume
 from pipeline.cli.render import (
     closing_lines,
-    mapping_lines,
     nothing_summary,
     resume_line,
     run_lines,
@@ -42,31 +43,21 @@ from pipeline.cli.render import (
     show_json,
     workspace_line,
 )
-from pipeline.cli.render_runs import resume_command
 from pipeline.cli.render_verify import inline_lines, reading_line
 from pipeline.cli.watching import note, watch
-from pipeline.config import (
-    lock_dir,
-    refuse_idle_options,
-    remote_settings,
-    work_dir,
-)
-from pipeline.errors import SettingsError
+from pipeline.config import lock_dir, work_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pipeline import Connector, RunReport, StopSignal
+    from pipeline import Connector, RunReport
     from pipeline.cli.options import Talk
     from pipeline.config import JobFile
-    from pipeline.errors import PipelineError
-    from pipeline.settings import Job, Mapping
+    from pipeline.settings import Job
 
 
 def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run pass 1, and pass 2 unless it is a dry run; return the exit code."""
     began_s = time.monotonic()
-    talk = _talk(flags)
+    talk = talk_for(flags)
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
     if not flags["dry_run"]:
@@ -74,7 +65,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     refuse_idle_budgets(job, flags)
     if flags["allow_empty"] and _is_nothing(job):
         return _nothing(name, job.source.paths, talk, flags, began_s)
-    connector = None if flags["dry_run"] else _connector(job, flags)
+    connector = None if flags["dry_run"] else connector_for(job, flags)
     request = ImportRequest(
         job,
         folder,
@@ -92,7 +83,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
 def resume(run_id: str | None, flags: dict[str, Any]) -> int:
     """Go on with an interrupted run; return the exit code."""
     began_s = time.monotonic()
-    talk = _talk(flags)
+    talk = talk_for(flags)
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
     if run_id is None:
@@ -104,6 +95,9 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
             told = "; ".join(f"{run.run_id} ({run.dataset})" for run in runs)
             raise click.UsageError(f"{len(runs)} runs can be resumed, name one: {told}")
         run_id = runs[0].run_id
+    plan_id = plan_to_resume(folder, run_id)
+    if plan_id is not None:
+        return apply(folder, plan_id, flags, began_s)
     job = job_to_resume(remembered_job(folder, run_id), flags)
     _watch(job, found, folder, flags)
     request = ImportRequest(
@@ -113,18 +107,12 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         continuation=Continuation(run_id, is_replanned=flags["replan"]),
         command="resume",
     )
-    return _run(request, _connector(job, flags), talk, flags, began_s)
+    return _run(request, connector_for(job, flags), talk, flags, began_s)
 
 
 def _watch(job: Job, found: JobFile, folder: Path, flags: dict[str, Any]) -> None:
     dataset = dataset_of(job)
     watch("import", dataset, job=job, found=found, work_dir=folder, flags=flags)
-
-
-def _talk(flags: dict[str, Any]) -> Talk:
-    return talk_of(
-        as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
-    )
 
 
 def _run(
@@ -160,21 +148,6 @@ def _run(
     return _finish(report, talk, flags, time.monotonic() - began_s)
 
 
-@contextmanager
-def signals(stop: StopSignal) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask the run to stop, instead of tearing it down."""
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = [
-        signal.signal(number, lambda number, _frame: stop.request(number))
-        for number in caught
-    ]
-    try:
-        yield
-    finally:
-        for number, handler in zip(caught, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _nothing(
     name: str,
     paths: tuple[str, ...],
@@ -195,57 +168,6 @@ def _nothing(
     return code
 
 
-def show_mapping(
-    talk: Talk, flags: dict[str, Any], kind: str, mapping: Mapping
-) -> None:
-    """
-    Show the mapping, before anything is read to its end.
-
-    Raises:
-        SettingsError: A flag would have no effect on this source or mapping. What a
-            job says is not looked at: it may serve files of several kinds.
-    """
-    refuse_idle_options(kind, flags.get("delimiter"), flags.get("encoding"))
-    phone = mapping.rule("phone")
-    region = flags.get("region")
-    if region and phone is None:
-        raise SettingsError(
-            "--region is for phone numbers, and no column is mapped to phone: leave it "
-            "out, or map one"
-        )
-    if region and phone and phone.options.region != region:
-        raise SettingsError(
-            f"the mapping says that phones are of the region {phone.options.region}, "
-            "and --region another one: correct the job, or leave the flag out"
-        )
-    talk.say("\n".join(mapping_lines(mapping)), event="mapping")
-
-
-def refuse_idle_budgets(job: Job, flags: dict[str, Any]) -> None:
-    """
-    Refuse a budget that nothing can use.
-
-    Raises:
-        SettingsError: --allow-erase is given, and no cell can erase.
-    """
-    rows = job.rows
-    if flags["allow_erase"] and rows.blank != "erase" and rows.null_token is None:
-        raise SettingsError(
-            "--allow-erase allows what nothing does: a cell erases its field under "
-            "--blank erase, or when it is the --null-token"
-        )
-
-
-def _connector(job: Job, flags: dict[str, Any]) -> Connector:
-    remote = remote_settings(
-        job,
-        base_url=flags["base_url"],
-        ca_bundle=flags["ca_bundle"],
-        env_proxy=flags["env_proxy"],
-    )
-    return connector_of(remote)
-
-
 def _finish(
     report: RunReport, talk: Talk, flags: dict[str, Any], seconds: float
 ) -> int:
@@ -261,7 +183,7 @@ def _finish(
     summary = run_summary(report, code, seconds)
     summary["files"]["report"] = str(path)
     note(summary)
-    _write_summaries(report, flags, summary)
+    write_summaries(summary, report.folder, flags)
     # An error brings its own advice, after this.
     told = steps if report.error is None else ()
     seen = report.verification
@@ -272,31 +194,8 @@ def _finish(
     if talk.as_json:
         show_json(summary)
     if report.error is not None:
-        raise _with_advice(report, report.error, flags)
+        raise with_advice(report, report.error, flags)
     return code
-
-
-def _write_summaries(
-    report: RunReport, flags: dict[str, Any], summary: dict[str, Any]
-) -> None:
-    paths = [report.folder / "summary.json"]
-    if flags["summary"]:
-        paths.append(Path(flags["summary"]))
-    for path in paths:
-        write_json(path, summary)
-
-
-def _with_advice(
-    report: RunReport, error: PipelineError, flags: dict[str, Any]
-) -> PipelineError:
-    """Return the error with the command that sends the rows that are pending."""
-    if not report.is_resumable:
-        return error
-    work_dir = report.folder.parents[1]
-    return type(error)(
-        f"{error} In all, {report.counts.pending:,} rows are pending. To send them: "
-        f"{resume_command(report.run_id, work_dir, flags['base_url'])}"
-    )
 
 
 def _is_nothing(job: Job) -> bool:

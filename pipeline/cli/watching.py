@@ -20,7 +20,7 @@ from pipeline.cli.exit_codes import (
     exit_code_of,
 )
 from pipeline.cli.talking import say, surroundings
-from pipeline.config import alert_address, metrics_path
+from pipeline.environment import alert_address, metrics_path
 from pipeline.errors import LockedError, PipelineError
 from pipeline.logs import printable, redact
 

@@ -21,13 +21,12 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.render import show_json
 from pipeline.cli.render_doctor import check_line, doctor_json
-from pipeline.config import (
+from pipeline.config import no_job, work_dir
+from pipeline.environment import (
     alert_address,
     metrics_path,
-    no_job,
     remote_settings,
     service_url,
-    work_dir,
 )
 from pipeline.errors import PipelineError
 

@@ -16,6 +16,7 @@ from pipeline import (
     write_export_report,
     write_json,
 )
+from pipeline.cli.beginning import signals
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     connector_of,
@@ -31,9 +32,9 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.render import closing_lines, show_json, workspace_line
 from pipeline.cli.render_export import continued_line, export_lines, export_summary
-from pipeline.cli.running import signals
 from pipeline.cli.watching import note, watch
-from pipeline.config import remote_settings, work_dir
+from pipeline.config import work_dir
+from pipeline.environment import remote_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

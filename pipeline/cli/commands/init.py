@@ -20,7 +20,7 @@ from pipeline.cli.options import (
     talk_options,
 )
 from pipeline.cli.render import workspace_line
-from pipeline.config import remote_settings
+from pipeline.environment import remote_settings
 from pipeline.errors import CannotWriteError, SettingsError, TokenRefusedError
 from pipeline.settings import Job, SourceSettings, is_elsewhere
 

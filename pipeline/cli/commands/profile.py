@@ -21,7 +21,7 @@ from pipeline.cli.exit_codes import OK, PARTIAL
 from pipeline.cli.options import connector_of, json_option, remote_options, talk_options
 from pipeline.cli.render import show_json, workspace_line
 from pipeline.cli.talking import say
-from pipeline.config import remote_settings
+from pipeline.environment import remote_settings
 from pipeline.errors import SettingsError
 from pipeline.settings import Job
 

@@ -18,6 +18,7 @@ from pipeline import (
     write_json,
     write_reconcile_report,
 )
+from pipeline.cli.beginning import refuse_idle_budgets, show_mapping, signals
 from pipeline.cli.options import (
     connector_of,
     found_job,
@@ -38,8 +39,7 @@ from pipeline.cli.render_reconcile import (
     reconcile_json,
     reconcile_lines,
 )
-from pipeline.cli.running import refuse_idle_budgets, show_mapping, signals
-from pipeline.config import remote_settings
+from pipeline.environment import remote_settings
 
 CRM: Final = "crm"
 SUMMARY_NAME: Final = "summary.json"

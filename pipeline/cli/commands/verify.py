@@ -19,6 +19,7 @@ from pipeline import (
     write_json,
     write_verify_report,
 )
+from pipeline.cli.beginning import signals
 from pipeline.cli.exit_codes import DIFFERENT, OK, exit_code_of
 from pipeline.cli.next_steps import after_verify
 from pipeline.cli.options import (
@@ -34,9 +35,9 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.render import closing_lines, show_json, workspace_line
 from pipeline.cli.render_verify import verify_json, verify_lines
-from pipeline.cli.running import signals
 from pipeline.cli.watching import note, watch
-from pipeline.config import remote_settings, work_dir
+from pipeline.config import work_dir
+from pipeline.environment import remote_settings
 from pipeline.errors import SettingsError
 from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
 

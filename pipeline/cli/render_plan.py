@@ -1,0 +1,170 @@
+"""Plans, and what applying them came to, in words and as JSON; no value is shown."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.cli.render import nothing_summary, run_lines, run_summary
+from pipeline.plain_text import counted, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline import ApplyReport, Plan, PlanReport
+
+SHOWN_FIELDS: Final = 8
+
+
+def plan_figures(plan: Plan) -> dict[str, Any]:
+    """Return the documented figures of a plan."""
+    done = plan.figures
+    return {
+        "plan_id": plan.plan_id,
+        "state_generation": plan.state_generation,
+        "new": done.n_new,
+        "changed": done.n_changed,
+        "unchanged": done.n_unchanged,
+        "vanished": done.n_vanished,
+        "changed_fields": done.changed_fields,
+        "lost_fields": done.lost_fields,
+        "erased_fields": done.erased_fields,
+        "withdrawn": done.withdrawn,
+        "granted": done.granted,
+        "requests": done.n_requests,
+        "bytes": done.n_bytes,
+        "reasons": list(plan.reasons),
+        "trips": list(plan.trips),
+    }
+
+
+def plan_summary(report: PlanReport, exit_code: int, seconds: float) -> dict[str, Any]:
+    """Return the documented summary of a plan: that of a check, and its figures."""
+    summary = run_summary(report.run, exit_code, seconds)
+    return {**summary, "plan": plan_figures(report.plan) if report.plan else None}
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return what a plan would do, in words, within 80 columns."""
+    done = plan.figures
+    lines = [
+        f"plan {plan.plan_id}, against generation {plan.state_generation} of state:",
+        f"  {done.n_new:>11,} new",
+        f"  {done.n_changed:>11,} changed{_listed(done.changed_fields)}",
+        f"  {done.n_unchanged:>11,} unchanged, not sent",
+        f"  {done.n_vanished:>11,} vanished: no row that can be sent; not acted on",
+    ]
+    for words, found in (
+        ("lost a field that they had; the CRM keeps it", done.lost_fields),
+        ("erase a field", done.erased_fields),
+        ("withdraw a consent", done.withdrawn),
+        ("grant a consent", done.granted),
+    ):
+        if found:
+            lines += _wrapped(f"rows that {words}:{_listed(found)}")
+    for trip in plan.trips:
+        lines += _wrapped(f"guard: {trip}")
+    for reason in plan.reasons:
+        lines += _wrapped(f"note: {reason}")
+    return lines
+
+
+def plan_report_lines(report: PlanReport, seconds: float) -> list[str]:
+    """Return what a plan came to."""
+    lines = run_lines(report.run, seconds)
+    return [*lines, *plan_lines(report.plan)] if report.plan else lines
+
+
+def apply_command(folder: Path, base_url: str | None) -> str:
+    """Return what to type to apply a plan, from any folder."""
+    words = ["crm-pipeline", "apply", str(folder.absolute())]
+    words += ["--base-url", base_url] if base_url else []
+    return shlex.join(words)
+
+
+def apply_summary(
+    report: ApplyReport,
+    exit_code: int,
+    seconds: float,
+    planned: PlanReport | None = None,
+) -> dict[str, Any]:
+    """
+    Return the documented summary of an application: that of an import.
+
+    Args:
+        planned: What was found while the plan was made, if that was just now.
+    """
+    counts, done = report.counts.as_dict(), report.delivery
+    files = [print_.path for print_ in report.plan.fingerprints]
+    summary = nothing_summary(report.command, files, exit_code, seconds)
+    if planned is not None:
+        found = run_summary(planned.run, exit_code, seconds)
+        kept = ("findings", "omitted_invalid", "repairs")
+        summary |= {key: found[key] for key in kept}
+    parts = dict.fromkeys(("settled", "differs", "absent", "not_yet"), 0)
+    erased = report.plan.figures.erased_fields
+    return {
+        **summary,
+        "run_id": report.run_id,
+        "resumable": report.is_resumable,
+        "workspace": report.workspace.guid,
+        "rows": {**counts, **parts, "unverified": counts["accepted"]},
+        "codes": report.applied.codes,
+        "erased": {"planned": erased, "accepted": None},
+        "requests": {
+            "sent": done.n_requests,
+            "retried": done.n_retried,
+            "status": {str(k): v for k, v in (done.statuses or {}).items()},
+        },
+        "n_anomalies": done.n_anomalies,
+        "bytes_sent": done.bytes_sent,
+        "rows_per_s": round(counts["read"] / seconds) if seconds else None,
+        "files": {name: str(path) for name, path in report.applied.paths.items()},
+        "error": str(report.error) if report.error else None,
+        "plan": plan_figures(report.plan),
+    }
+
+
+def apply_lines(report: ApplyReport, seconds: float) -> list[str]:
+    """Return what an application came to, in words."""
+    counts, done = report.counts, report.delivery
+    parts = [
+        f"{n:,} {state}"
+        for state, n in counts.as_dict().items()
+        if n and state not in ("read", "unknown")
+    ]
+    retried = f" ({done.n_retried:,} repeated)" if done.n_retried else ""
+    requests = counted(done.n_requests, "request")
+    lines = [
+        f"{counts.read:,} rows read = {' + '.join(parts) or 'nothing'}",
+        f"{seconds:.1f} s, {requests}{retried}, {size(done.bytes_sent)} sent",
+    ]
+    if report.canary is not None:
+        lines += _wrapped(
+            f"{report.canary.n_rows} rows of every shape went first and were read back"
+            if report.canary.refusal is None
+            else "the rows that went first could not be read back: "
+            f"{report.canary.refusal}"
+        )
+    if counts.unknown:
+        lines.append(f"{counts.unknown:,} of the pending rows may have arrived")
+    if counts.rejected:
+        lines.append(
+            f"{counts.rejected:,} rows were refused by the API (refused.jsonl): repair "
+            "them in the source"
+        )
+    names = ", ".join(path.name for path in report.applied.paths.values())
+    return [*lines, f"files in {report.folder}:", f"  {names}, summary.json"]
+
+
+def _listed(found: dict[str, int]) -> str:
+    """Return fields with their numbers, the most frequent first."""
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    told = ", ".join(f"{name} {n:,}" for name, n in ordered[:SHOWN_FIELDS])
+    more = len(ordered) - SHOWN_FIELDS
+    return f" ({told}{f' and {more} more' if more > 0 else ''})" if told else ""
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 78, subsequent_indent="  ", break_long_words=False)

@@ -1,0 +1,1 @@
+"""Only what changed: digests, state, plans, and their application."""

@@ -1,0 +1,168 @@
+"""
+The files of a plan: written once, vouched for by `plan.json`, read window by window.
+
+`rows.parquet` has lane, source_no, row_no, json, n_bytes, the name of the person, and
+the digests of what is sent; lane by lane, each in the order of its rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.delta.digests import KEY_COLUMNS
+from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, VANISHED_NAME, plan_json, plan_of
+from pipeline.errors import SettingsError, SourceChangedError, SourceError
+from pipeline.files import sha256_of
+from pipeline.identity import packed_row
+from pipeline.outcomes import EXCEPTIONS_SCHEMA, Assembly, Evidence
+from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
+from pipeline.writer import FileForm, write_frames, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.delta.plan import Plan
+    from pipeline.records import BatchOutcome
+
+WINDOW_ROWS: Final = 50_000
+PLANNED_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "lane": pl.UInt8(),
+    "source_no": pl.UInt32(),
+    "row_no": pl.UInt64(),
+    "json": pl.String(),
+    "n_bytes": pl.UInt32(),
+    "key_hi": pl.UInt64(),
+    "key_lo": pl.UInt64(),
+}
+
+
+def write_rows(
+    folder: Path, frames: Iterable[pl.DataFrame], fields: Iterable[str]
+) -> dict[str, str]:
+    """
+    Write the rows that are to be sent.
+
+    Args:
+        frames: `PLANNED_SCHEMA` and the digest columns *fields*.
+
+    Returns:
+        The file's name → its SHA-256.
+
+    Raises:
+        CannotWriteError: The disk refuses.
+    """
+    schema = {**PLANNED_SCHEMA, **dict.fromkeys(fields, pl.UInt64())}
+    return _write(folder / ROWS_NAME, frames, schema)
+
+
+def write_vanished(folder: Path, frames: Iterable[pl.DataFrame]) -> dict[str, str]:
+    """Write the persons that have no row any more; as `write_rows`."""
+    schema = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
+    return _write(folder / VANISHED_NAME, frames, schema)
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """
+    Make a plan of the files of a folder: with this file it exists.
+
+    Raises:
+        CannotWriteError: The disk refuses.
+    """
+    write_json(folder / PLAN_NAME, plan_json(plan))
+
+
+def is_plan(folder: Path) -> bool:
+    """Return whether a folder holds a plan."""
+    return (folder / PLAN_NAME).is_file()
+
+
+def read_plan(folder: Path) -> Plan:
+    """
+    Read a plan and make sure that its files are those it was made with.
+
+    Raises:
+        SettingsError: There is no plan, or another version of the tool made it.
+        SourceChangedError: A file is missing or was altered.
+
+    Cost: one read of the files, about 1.5 GB/s.
+    """
+    path = folder / PLAN_NAME
+    try:
+        text = path.read_bytes()
+    except OSError:
+        raise SettingsError(
+            f"there is no plan in {folder}: name the folder that `crm-pipeline plan` "
+            "printed, or make a new plan"
+        ) from None
+    plan = plan_of(text, str(path))
+    for name, digest in plan.files.items():
+        try:
+            found = sha256_of(folder / name)
+        except SourceError:
+            found = None
+        if found != digest:
+            raise SourceChangedError(
+                f"{folder / name} is "
+                f"{'gone' if found is None else 'not the file that was planned'}. "
+                "Nothing was sent: make a new plan"
+            )
+    return plan
+
+
+def planned_frames(folder: Path) -> Iterator[pl.DataFrame]:
+    """
+    Give the planned rows as they are in the file, each frame of one lane.
+
+    Cost: memory of a window.
+    """
+    rows = pl.scan_parquet(folder / ROWS_NAME)
+    n_rows = rows.select(pl.len()).collect().item()
+    for first in range(0, n_rows, WINDOW_ROWS):
+        window = rows.slice(first, WINDOW_ROWS).collect()
+        yield from window.partition_by("lane", maintain_order=True)
+
+
+def planned_bodies(folder: Path) -> Iterator[Encoded]:
+    """Give the planned rows as the chunker takes them."""
+    for frame in planned_frames(folder):
+        yield Encoded(frame.select(*ROW_KEY, "json", "n_bytes"), frame["lane"][0])
+
+
+def planned_lanes(folder: Path) -> pl.DataFrame:
+    """Return row, lane of the planned rows outside the main lane."""
+    return (
+        pl.scan_parquet(folder / ROWS_NAME)
+        .filter(pl.col("lane") != MAIN_LANE)
+        .select(packed_row(), pl.col("lane").cast(pl.Int64))
+        .collect()
+    )
+
+
+def planned_assembly(folder: Path, batches: Sequence[BatchOutcome]) -> Assembly:
+    """Return what the journal proves of the planned rows, whatever lane they are in."""
+    return Assembly(
+        Evidence(
+            pl.DataFrame(schema=EXCEPTIONS_SCHEMA),
+            pl.Series("row", [], pl.UInt64),
+            batches,
+            lanes=planned_lanes(folder),
+        )
+    )
+
+
+def vanished_persons(folder: Path) -> pl.DataFrame:
+    """Return `KEY_COLUMNS` of those who have no row any more."""
+    return pl.read_parquet(folder / VANISHED_NAME)
+
+
+def _write(
+    path: Path, frames: Iterable[pl.DataFrame], schema: Mapping[str, pl.DataType]
+) -> dict[str, str]:
+    form = FileForm("parquet", row_group_rows=WINDOW_ROWS)
+    write_frames(
+        path, form, lambda: (frame.select(*schema) for frame in frames), schema
+    )
+    return {path.name: sha256_of(path)}

@@ -1,0 +1,57 @@
+"""The part of a job that only `plan`, `apply` and `sync` obey."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, Field
+
+PLAN_MAX_AGE_S: Final = 86_400.0
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class GuardSettings(BaseModel, extra="forbid", frozen=True):
+    """
+    What a night may be like; one that is otherwise is planned, and not applied.
+
+    What is usual is the middle of the last seven nights.
+
+    Attributes:
+        least_rows: Rows of the source at least, as a share of what is usual.
+        most_rows: Rows at most, as a multiple of what is usual.
+        max_changed: Share of the persons that may be new or changed.
+        max_lost: Of each field, share of those who had it that may lose it.
+        max_null_rise: Of each field, how far the share of persons without it may lie
+            above what is usual.
+        max_unsendable: How far the share of blocked and folded rows may lie above what
+            is usual.
+        accepted_values: Field → all values that it may have.
+    """
+
+    least_rows: _Share = 0.9
+    most_rows: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.5
+    max_changed: _Share = 0.3
+    max_lost: _Share = 0.2
+    max_null_rise: _Share = 0.1
+    max_unsendable: _Share = 0.05
+    accepted_values: dict[str, tuple[str | int | float | bool, ...]] = {}
+
+
+class SyncSettings(BaseModel, extra="forbid", frozen=True):
+    """
+    What `plan`, `apply` and `sync` do beside an import.
+
+    Attributes:
+        fields: Of a changed row, `all` of its fields are sent, or its identifiers and
+            the `changed` ones alone.
+        plan_max_age: Seconds after which a plan is not begun any more.
+        canary: Whether a few rows of every shape are sent and read back before the
+            others; of more than 100 rows.
+        guards: What stops a `sync` before it sends.
+    """
+
+    fields: Literal["all", "changed"] = "all"
+    plan_max_age: _Seconds = PLAN_MAX_AGE_S
+    canary: bool = True
+    guards: GuardSettings = GuardSettings()
