@@ -15,12 +15,15 @@ from pipeline import (
     Ending,
     ExportRequest,
     ImportRequest,
+    ReconcileRequest,
     RemoteSettings,
     Secret,
     export_profiles,
+    reconcile_source,
     run_import,
     write_export_report,
     write_json,
+    write_reconcile_report,
     write_run_report,
 )
 from pipeline.cli.exit_codes import INCOMPLETE, OK, PARTIAL, exit_code_of_run
@@ -32,13 +35,18 @@ from pipeline.cli.render import (
     workspace_line,
 )
 from pipeline.cli.render_export import export_lines
+from pipeline.cli.render_reconcile import (
+    exit_code_of_reconcile,
+    reconcile_json,
+    reconcile_lines,
+)
 from pipeline.cli.render_verify import verify_lines
 from pipeline.errors import SourceMissingError
-from pipeline.records import VerifyState
+from pipeline.records import RowClass, VerifyState
 from pipeline.sandbox.server import SandboxOptions, running_sandbox
 
 if TYPE_CHECKING:
-    from pipeline import RunReport
+    from pipeline import ExportReport, ReconcileReport, RunReport
     from pipeline.cli.options import Talk
 
 JOB: Final = "configs/migrate-customers.yaml"
@@ -51,9 +59,10 @@ EXPECTED_CODE: Final = PARTIAL
 @talk_options
 def command(work_dir: str, **flags: Any) -> int:  # noqa: ANN401
     """
-    Run check, import, verify and export on sample_data/ against a sandbox.
+    Run check, import, verify, export and reconcile on sample_data/.
 
-    Needs neither network nor credentials; run it in the project's folder.
+    Against a sandbox on this machine: needs neither network nor credentials. Run it in
+    the project's folder.
     """
     talk = talk_of(verbose=flags["verbose"], quiet=flags["quiet"])
     if not Path(JOB).is_file():
@@ -78,33 +87,56 @@ def _show(talk: Talk, connector: Connector, work_dir: str) -> int:
     seen = report.verification  # the import did it, as its job says
     for line in [] if seen is None else verify_lines(seen):
         talk.say(line)
-    began_s = time.monotonic()
     talk.say("\n4. export: the CRM's profiles into a file")
-    folder = Path(work_dir)
-    exported = asyncio.run(
-        export_profiles(
-            ExportRequest(folder / "profiles.parquet", folder, overwrite=True),
-            connector,
-        )
-    )
-    beside = write_export_report(exported, _ending(OK, began_s))
-    for line in export_lines(exported):
-        talk.say(line)
+    exported, beside = _export(talk, connector, Path(work_dir))
+    talk.say("\n5. reconcile: the list against that file, field by field")
+    compared, comparison = _reconcile(talk, exported.path, work_dir)
     done = (
         code == EXPECTED_CODE
         and checked.counts.planned == report.counts.accepted
         and seen is not None
         and seen.counts[VerifyState.SETTLED] == seen.n_asked > 0
         and exported.certificate.is_complete
+        and compared.rows[RowClass.MATCHED] > 0
+        and not compared.n_differing
+        and not compared.rows[RowClass.ONLY_IN_SOURCE]
     )
     talk.say(
         "\nAll of it went as the sample is made to go. Nothing left this machine."
         if done
         else "\nThis is not what the sample should give: please report it."
     )
-    for what, path in (("export", beside), ("import and verify", page)):
+    for what, path in (
+        ("export", beside), ("reconcile", comparison), ("import and verify", page),
+    ):  # fmt: skip
         talk.say(f"report of {what}: {path}")
     return OK if done else INCOMPLETE
+
+
+def _export(
+    talk: Talk, connector: Connector, folder: Path
+) -> tuple[ExportReport, Path]:
+    began_s = time.monotonic()
+    place = folder / "profiles.parquet"
+    request = ExportRequest(place, folder, detail="full", overwrite=True)
+    report = asyncio.run(export_profiles(request, connector))
+    for line in export_lines(report):
+        talk.say(line)
+    return report, write_export_report(report, _ending(OK, began_s))
+
+
+def _reconcile(
+    talk: Talk, against: Path, work_dir: str
+) -> tuple[ReconcileReport, Path]:
+    began_s = time.monotonic()
+    job, folder = job_of(found_job(JOB), (), {"work_dir": work_dir})
+    request = ReconcileRequest(job, folder, against=against, progress=talk.progress)
+    report = asyncio.run(reconcile_source(request, None))
+    code = exit_code_of_reconcile(report, 0.0)
+    write_json(Path(report.folder, "summary.json"), reconcile_json(report, code))
+    for line in reconcile_lines(report, config=JOB):
+        talk.say(line)
+    return report, write_reconcile_report(report, 0.0, _ending(code, began_s))
 
 
 def _ending(code: int, began_s: float) -> Ending:
