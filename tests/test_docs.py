@@ -49,6 +49,11 @@ WRITTEN = [
     ROOT / "CHANGELOG.md",
     ROOT / "tests" / "README.md",
 ]
+# `make test` runs the first page only, the slow tests run them all.
+PAGES = [
+    RUNNABLE[0],
+    *(pytest.param(page, marks=pytest.mark.slow) for page in RUNNABLE[1:]),
+]
 MAX_README_LINES = 150
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CLAIM = re.compile(r"\s+# exits with (\d+)$")
@@ -193,7 +198,7 @@ def check_make(target: str) -> None:
     assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_is_what_happens(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,13 @@ def test_references_are_filled_in_wherever_there_is_text() -> None:
     assert filled({"version": 1}) == {"version": 1}
 
 
+def test_the_address_for_alerts_stays_a_reference() -> None:
+    job: dict[str, object] = {"notify": {"url": "${URL}", "form": "${FOLDER}"}}
+
+    assert filled(job) == {"notify": {"url": "${URL}", "form": "in"}}
+    assert filled({"notify": "${FOLDER}"}) == {"notify": "in"}
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

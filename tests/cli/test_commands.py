@@ -453,6 +453,7 @@ def test_an_export_holds_every_profile_under_native_names(
     assert (shell.folder / f"out.{kind}").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_an_export_past_the_cap_is_read_in_windows(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
