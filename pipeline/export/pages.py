@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from pipeline.contract import LIST_SEX_TO_NATIVE
 from pipeline.export.plain import (
     AGREEMENT_COLUMNS,
     FIXED,
     ID,
-    LIST_SEX,
     PARENTS,
     PROFILES,
     TEXT_COLUMNS,
@@ -307,7 +307,7 @@ def _cell_of(  # noqa: PLR0911 - a table, read from top to bottom
     if name in AGREEMENT_COLUMNS:
         return column if dtype == pl.Boolean else None
     if name in TEXT_COLUMNS and dtype == pl.String:
-        given = column.replace(LIST_SEX) if name == "sex" else column
+        given = column.replace(LIST_SEX_TO_NATIVE) if name == "sex" else column
         return pl.when(given != "").then(given)
     if dtype == pl.String and not needs_escapes:
         return pl.format('"{}"', column)

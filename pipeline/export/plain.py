@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.contract import AGREEMENT_WORDS, AGREEMENTS, LIST_TO_NATIVE
+from pipeline.contract import (
+    AGREEMENT_WORDS,
+    AGREEMENTS,
+    LIST_SEX_TO_NATIVE,
+    LIST_TO_NATIVE,
+)
 from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
@@ -50,7 +55,6 @@ FIXED: Final[dict[str, pl.DataType]] = {
 PARENTS: Final = ("agreements", "attributes")
 # API 3.6: older descriptions spell it so.
 _OLD_AGREEMENTS: Final = {"agreements.webpush": "agreements.webPush"}
-LIST_SEX: Final = {"UNDEFINED": "NOT_SPECIFIED"}
 PROFILES: Final = "customers"
 _MOST_ID: Final = 2**63 - 1
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -164,7 +168,11 @@ def native_name(key: str) -> str:
 def _whole(frame: pl.DataFrame) -> pl.DataFrame:
     """Put the fixed columns first, all of them; of the others, those with a value."""
     # API 3.10: the list has a word of its own for it.
-    sex = {"sex": pl.col("sex").replace(LIST_SEX)} if "sex" in frame.columns else {}
+    sex = (
+        {"sex": pl.col("sex").replace(LIST_SEX_TO_NATIVE)}
+        if "sex" in frame.columns
+        else {}
+    )
     fixed = [
         sex.get(name, pl.col(name))
         if name in frame.columns
