@@ -18,7 +18,7 @@ from pipeline.contract import (
     FieldKind,
 )
 from pipeline.errors import SettingsError
-from pipeline.mapping import resolve_mapping
+from pipeline.mapping import refuse_extra, resolve_mapping
 from pipeline.settings import Job, Mapping, MappingSettings
 
 GUID = "00000000-0000-4000-8000-000000000000"
@@ -376,3 +376,12 @@ def test_a_finding_is_accepted_for_a_column_that_exists() -> None:
     assert resolve(["email", "a:b"], **rows("BOM", "BOM:a:b", "BOM:email"))
     told = "accept_findings names columns 'x', '' that the source does not have"
     refuse(told, ["email"], **rows("BOM:x", "BOM:email", "BOM:"))
+
+
+def test_columns_that_nobody_decided_about_are_refused_by_name() -> None:
+    refuse_extra(resolve(["email"]), 1)
+    mapping = resolve(["email", "shoe size", "hat size"])
+
+    with pytest.raises(SettingsError, match="2 of 3 columns are not mapped") as caught:
+        refuse_extra(mapping, 3)
+    assert "shoe size, hat size. Nothing was sent." in str(caught.value)
