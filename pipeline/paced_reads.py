@@ -140,7 +140,7 @@ class PacedReads:
             PatienceEndedError: It does.
         """
         shut_s = self._pacer.shut_s(self._clock.now())
-        if shut_s > self.left_s():
+        if shut_s > max(0.0, self.left_s()):
             self.stop()
             raise PatienceEndedError(
                 f"the service asks to be left alone for {shut_s:.0f} s, and nobody "

@@ -174,6 +174,20 @@ def test_a_minute_is_the_longest_wait_and_not_yet_is_no_failure(
     assert 59.0 < time.now_s < 62.0
 
 
+def test_answers_that_take_time_are_no_gate_that_is_shut(tmp_path: Path) -> None:
+    options = SandboxOptions(weather=Weather(lost=1.0))
+    with served(options) as (sandbox, connector, time):
+
+        def later(_n: int) -> None:
+            time.now_s += 0.05
+
+        there = Connector(connector.remote, Reads(sandbox, later), connector.clock)
+        report = asyncio.run(run_import(request(tmp_path), there))
+
+    assert seen(report).refusal is None
+    assert seen(report).counts[NOT_YET] == 300
+
+
 def test_what_is_absent_after_its_time_is_wrong_and_named(tmp_path: Path) -> None:
     asked = request(tmp_path, settle=10.0, verify_rows=50)
     report, _, time = imported(asked, weather=Weather(lost=1.0))
