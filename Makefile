@@ -15,7 +15,7 @@ help: ## list the targets
 demo: $(TOOL) ## 5,000 messy customers through check, import, read back and export
 	@$(BIN)/crm-pipeline demo
 
-test: $(DEV) ## the tests, in under three minutes
+test: $(DEV) ## the tests that fit into some five minutes
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test-slow: $(DEV) ## the tests that `make test` leaves out
