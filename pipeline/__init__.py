@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.delta.plan_files import read_plan
     from pipeline.delta.planner import PlanReport, PlanRequest, make_plan
     from pipeline.delta.sync import SyncReport, run_sync
-    from pipeline.diagnosis import Checked, Level
-    from pipeline.doctor import DoctorReport, DoctorRequest, examine
+    from pipeline.doctor.diagnosis import Checked, Level
+    from pipeline.doctor.examination import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import export_profiles
     from pipeline.export.request import ExportReport, ExportRequest
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from pipeline.proposal import propose_job
     from pipeline.reconcile.reconciler import ReconcileRequest, reconcile_source
     from pipeline.reconcile.report import FieldReport, ReconcileReport
-    from pipeline.report_parts import Ending
+    from pipeline.report.parts import Ending
     from pipeline.reporting import (
         write_export_report,
         write_reconcile_report,
@@ -71,22 +71,22 @@ if TYPE_CHECKING:
     from pipeline.settings import Job
     from pipeline.stopping import StopSignal
     from pipeline.tracing import rows_of, shared_phones
-    from pipeline.verifier import VerifyRequest, verify_run
-    from pipeline.verify_report import VerifyReport
+    from pipeline.verify.report import VerifyReport
+    from pipeline.verify.verifier import VerifyRequest, verify_run
     from pipeline.writer import write_json
 
 _HOMES = {
     "Channels": "run_end",
-    "Checked": "diagnosis",
+    "Checked": "doctor.diagnosis",
     "ApplyReport": "delta.applier",
     "ApplyRequest": "delta.applier",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "credentials",
-    "DoctorReport": "doctor",
-    "DoctorRequest": "doctor",
+    "DoctorReport": "doctor.examination",
+    "DoctorRequest": "doctor.examination",
     "Ended": "health",
-    "Ending": "report_parts",
+    "Ending": "report.parts",
     "ExportReport": "export.request",
     "ExportRequest": "export.request",
     "FieldReport": "reconcile.report",
@@ -95,7 +95,7 @@ _HOMES = {
     "Identifier": "profiles",
     "ImportRequest": "line",
     "Job": "settings",
-    "Level": "diagnosis",
+    "Level": "doctor.diagnosis",
     "PipelineError": "errors",
     "Postbox": "notify",
     "Plan": "delta.plan",
@@ -113,15 +113,15 @@ _HOMES = {
     "RunReport": "importer",
     "Secret": "credentials",
     "StopSignal": "stopping",
-    "VerifyReport": "verify_report",
+    "VerifyReport": "verify.report",
     "SyncReport": "delta.sync",
-    "VerifyRequest": "verifier",
+    "VerifyRequest": "verify.verifier",
     "Workspace": "connection",
     "apply_plan": "delta.applier",
     "create_profile": "profiles",
     "dataset_of": "continuing",
     "delete_profile": "profiles",
-    "examine": "doctor",
+    "examine": "doctor.examination",
     "export_profiles": "export.exporter",
     "get_profile": "profiles",
     "known_health": "run_end",
@@ -144,7 +144,7 @@ _HOMES = {
     "shared_phones": "tracing",
     "tell_end": "run_end",
     "update_profile": "profiles",
-    "verify_run": "verifier",
+    "verify_run": "verify.verifier",
     "workspace_of": "connection",
     "write_export_report": "reporting",
     "write_reconcile_report": "reporting",

@@ -18,10 +18,10 @@ from pipeline.encoder import encode_slice
 from pipeline.erasing import count_erased, count_filled
 from pipeline.findings import ranked, stop_of
 from pipeline.identity import decide, identifier_entries, packed_row
-from pipeline.lint import judge, judge_header
-from pipeline.lint_evidence import Evidence as LintEvidence
-from pipeline.lint_evidence import merge, observe
-from pipeline.lint_signs import roles_of
+from pipeline.lint.evidence import Evidence as LintEvidence
+from pipeline.lint.evidence import merge, observe
+from pipeline.lint.linter import judge, judge_header
+from pipeline.lint.signs import roles_of
 from pipeline.lookahead import map_ahead
 from pipeline.outcomes import EXCEPTIONS_SCHEMA, Evidence
 from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, State
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pipeline.errors import SourceUnusableError
     from pipeline.findings import Finding
-    from pipeline.lint_signs import Role
+    from pipeline.lint.signs import Role
     from pipeline.reader import Source
     from pipeline.records import Encoded, Fingerprint, Slice, Transformed
     from pipeline.settings import Duplicates

@@ -43,8 +43,8 @@ from pipeline.run_files import RunFiles, write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.spool import spools
 from pipeline.terms import terms_of
-from pipeline.verify_inline import read_back_of
-from pipeline.verify_report import accepted_parts
+from pipeline.verify.inline import read_back_of
+from pipeline.verify.report import accepted_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from pipeline.retrying import Clock
     from pipeline.settings import Mapping
     from pipeline.transform import TransformPlan
-    from pipeline.verify_report import VerifyReport
+    from pipeline.verify.report import VerifyReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pipeline.continuing import NOTHING_SAID, Continuation, run_to_resume
 from pipeline.encoder import encode_slice
 from pipeline.erasures import counted_exactly
 from pipeline.export.returning import json_columns_of
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.lookahead import map_ahead
 from pipeline.mapping import refuse_extra, resolve_mapping
 from pipeline.progress import NO_PROGRESS

@@ -18,7 +18,7 @@ from pipeline.connection import connected, patiently
 from pipeline.contract import AGREEMENTS, FIELD_BY_NAME, IDENTIFIERS, ROW_CODES
 from pipeline.encoder import encode
 from pipeline.errors import LimitError, SettingsError
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.records import Slice
 from pipeline.settings import ColumnMapping, Job, MappingSettings

@@ -20,19 +20,19 @@ from pipeline.identity import packed_row
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.json_values import JSON_CELL, NULL_VALUE, TEXT_FIELD, VALUE_FIELD
 from pipeline.records import ROWS_A_FILE, State
-from pipeline.report_cells import Cells
-from pipeline.report_export import ExportFacts, WindowFact, report_of_export
-from pipeline.report_html import page_of
-from pipeline.report_import import (
+from pipeline.report.cells import Cells
+from pipeline.report.exporting import ExportFacts, WindowFact, report_of_export
+from pipeline.report.html import page_of
+from pipeline.report.importing import (
     FailedRows,
     ImportFacts,
     SourceFile,
     report_of_import,
 )
-from pipeline.report_parts import Example
-from pipeline.report_reconcile import report_of_reconcile
-from pipeline.report_sent import Sent
-from pipeline.report_verify import VerifyFacts, WrongCell, report_of_verify
+from pipeline.report.parts import Example
+from pipeline.report.reconciling import report_of_reconcile
+from pipeline.report.sent import Sent
+from pipeline.report.verifying import VerifyFacts, WrongCell, report_of_verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from pipeline.export.windows import Window
     from pipeline.importer import RunReport
     from pipeline.reconcile.report import ReconcileReport
-    from pipeline.report import Document
-    from pipeline.report_parts import Ending
-    from pipeline.verify_report import VerifyReport
+    from pipeline.report.document import Document
+    from pipeline.report.parts import Ending
+    from pipeline.verify.report import VerifyReport
 
 REPORT_NAME: Final = "report.html"
 VERIFY_REPORT_NAME: Final = "verify.html"

@@ -27,7 +27,7 @@ from pipeline.resuming import unfinished_runs
 from pipeline.settings import KEEP_RUNS_DAYS
 from pipeline.spill import fresh_scratch
 from pipeline.spool import SPOOL_NAME
-from pipeline.verifier import FOLDER_NAME
+from pipeline.verify.verifier import FOLDER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pipeline.checker import CheckResult
     from pipeline.line import Line
     from pipeline.records import BatchOutcome
-    from pipeline.sampling import Shape
     from pipeline.spill import SliceStore
+    from pipeline.verify.sampling import Shape
 
 # In the order of how surely they name one profile.
 FINDERS: Final = ("customId", "email", "uuid", "phone", "clientId")

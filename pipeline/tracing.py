@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.contract import IDENTIFIERS
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.reader import open_source
 from pipeline.records import ROW_KEY, RowRef

@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.contract import IDENTIFIERS, ROW_CODES, FieldKind, can_erase
 from pipeline.erasing import check_budgets, with_token
 from pipeline.errors import InvariantError
-from pipeline.identifiers import Checked
+from pipeline.identifiers.proofs import Checked
 from pipeline.json_values import reading_by_type, repairable
 from pipeline.records import BLOCKED_SCHEMA, ROW_KEY, Slice, Transformed
 from pipeline.settings import FieldRule
@@ -26,7 +26,7 @@ from pipeline.values import IDENTIFIER_KINDS, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
-    from pipeline.identifiers import IdentifierChecks
+    from pipeline.identifiers.proofs import IdentifierChecks
     from pipeline.settings import Job, Mapping, SourceFormat
 
 

@@ -11,12 +11,12 @@ from pipeline.outcomes import RowCounts
 from pipeline.reconcile.report import CrmSide, FieldReport, ReconcileReport
 from pipeline.reconcile.report import Example as Difference
 from pipeline.records import BatchState, FieldClass, RowClass, VerifyState
-from pipeline.report_cells import Cells
-from pipeline.report_export import ExportFacts, WindowFact
-from pipeline.report_import import FailedRows, ImportFacts, SourceFile
-from pipeline.report_parts import Ending, Example
-from pipeline.report_sent import Sent
-from pipeline.report_verify import VerifyFacts, WrongCell
+from pipeline.report.cells import Cells
+from pipeline.report.exporting import ExportFacts, WindowFact
+from pipeline.report.importing import FailedRows, ImportFacts, SourceFile
+from pipeline.report.parts import Ending, Example
+from pipeline.report.sent import Sent
+from pipeline.report.verifying import VerifyFacts, WrongCell
 
 HOSTILE = (
     "</script><script>alert(1)</script>",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checker import CheckResult, CheckRules, check_source
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.outcomes import Assembly, count_rows, tally
 from pipeline.reader import open_source

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.diagnosis import (
+from pipeline.doctor.diagnosis import (
     DAY_S,
     Level,
     certificate,

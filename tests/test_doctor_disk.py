@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.diagnosis import Checked, Level
-from pipeline.doctor_disk import look_at_disk
+from pipeline.doctor.diagnosis import Checked, Level
+from pipeline.doctor.disk import look_at_disk
 from pipeline.errors import CannotWriteError
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certificates import EXPIRED, OF_ANOTHER_HOST, RIGHT, authority
-from pipeline.diagnosis import Level
-from pipeline.doctor_network import look_at_network
+from pipeline.doctor.diagnosis import Level
+from pipeline.doctor.network import look_at_network
 from pipeline.errors import (
     ContractError,
     PipelineError,
@@ -22,7 +22,7 @@ from pipeline.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.diagnosis import Checked
+    from pipeline.doctor.diagnosis import Checked
 
 
 async def looked(base_url: str, ca_bundle: str | None = None) -> list[Checked]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.drawing import SPARE, Draw, waves_of
 from pipeline.records import Encoded
 from pipeline.sent_rows import ambiguous_phones, phones, shaped
+from pipeline.verify.drawing import SPARE, Draw, waves_of
 
 NO_PHONES = pl.Series("phone", [], pl.String)
 TYPES = {"source_no": pl.UInt32, "row_no": pl.UInt64, "json": pl.String}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.encoder import encode, encode_cells
 from pipeline.folding import members_of
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.records import BLOCKED_SCHEMA, Transformed
 from pipeline.transform import TransformPlan
 

@@ -17,7 +17,7 @@ from pipeline.erasing import (
     excess,
 )
 from pipeline.errors import LimitError, SettingsError
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
 from pipeline.mapping import resolve_mapping
 from pipeline.records import Slice, Transformed

@@ -19,11 +19,11 @@ from pipeline.contract import (
     ROW_CODES,
 )
 from pipeline.errors import SettingsError
-from pipeline.identifiers import Checked, IdentifierChecks
-from pipeline.identifiers_email import claim_emails, judge_email
-from pipeline.identifiers_patterns import CLAIMED_REGIONS, number_lengths
-from pipeline.identifiers_phone import PhoneClaims, judge_phone
-from pipeline.identifiers_repair import WHITE_SPACE, ZERO_WIDTH, unpad, unpad_cells
+from pipeline.identifiers.email import claim_emails, judge_email
+from pipeline.identifiers.patterns import CLAIMED_REGIONS, number_lengths
+from pipeline.identifiers.phone import PhoneClaims, judge_phone
+from pipeline.identifiers.proofs import Checked, IdentifierChecks
+from pipeline.identifiers.repair import WHITE_SPACE, ZERO_WIDTH, unpad, unpad_cells
 
 EVERY_CHAR = [chr(n) for n in range(sys.maxunicode + 1) if not 0xD800 <= n <= 0xDFFF]
 CHECKS = IdentifierChecks()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.encoder import encode
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.json_values import (
     JSON_CELL,
     TEXT_FIELD,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from lint_corpus import CLEAN, KINDS, N_REAL, Column, clean, damaged, original, rule_of
 from pipeline.contract import LINT_CODES
 from pipeline.findings import Finding
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.json_values import JSON_CELL, TEXT_FIELD, VALUE_FIELD
-from pipeline.lint import judge, judge_header
-from pipeline.lint_evidence import MAX_ROWS, Evidence, merge, observe
-from pipeline.lint_signs import Role, roles_of
+from pipeline.lint.evidence import MAX_ROWS, Evidence, merge, observe
+from pipeline.lint.linter import judge, judge_header
+from pipeline.lint.signs import Role, roles_of
 from pipeline.records import Slice
 from pipeline.settings import FieldRule, Job, Mapping
 from pipeline.transform import plan_transform, transform

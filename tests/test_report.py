@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvariantError
-from pipeline.report import EquationBar, Part, Role, percent, share
+from pipeline.report.document import EquationBar, Part, Role, percent, share
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Each block says in words what it shows in colours."""
 
-from pipeline.report import (
+from pipeline.report.blocks import SHOWN_POINTS, html_of
+from pipeline.report.document import (
     EquationBar,
     ExampleTable,
     FieldBar,
@@ -12,7 +13,6 @@ from pipeline.report import (
     Series,
     Stroke,
 )
-from pipeline.report_blocks import SHOWN_POINTS, html_of
 
 
 def test_an_equation_is_a_bar_a_sentence_and_a_table() -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from pipeline.report import FieldBars
-from pipeline.report_cells import Cells, fields_section
-from pipeline.report_parts import MAX_FIELDS
+from pipeline.report.cells import Cells, fields_section
+from pipeline.report.document import FieldBars
+from pipeline.report.parts import MAX_FIELDS
 
 CELLS = Cells(10, {"email": 9, "tags": 0}, {"email": 2}, {}, {}, {"tags": 1})
 

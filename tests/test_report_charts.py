@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report import LineChart, Part, Role, Series, Stroke
-from pipeline.report_charts import in_time, nice_above, nice_span, plot, share_bar
+from pipeline.report.charts import in_time, nice_above, nice_span, plot, share_bar
+from pipeline.report.document import LineChart, Part, Role, Series, Stroke
 
 PARTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=8).filter(any)
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from pipeline.report import EquationBar, ExampleTable, FieldBars, Role
-from pipeline.report_export import MAX_WINDOWS, report_of_export
+from pipeline.report.document import EquationBar, ExampleTable, FieldBars, Role
+from pipeline.report.exporting import MAX_WINDOWS, report_of_export
 from report_samples import ENDING, export_facts
 
 

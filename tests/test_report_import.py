@@ -7,8 +7,8 @@ import pytest
 from pipeline.contract import ROW_CODES
 from pipeline.outcomes import RowCounts
 from pipeline.records import State
-from pipeline.report import EquationBar, KeyValues, ReasonTable, Role
-from pipeline.report_import import NEXT_STEPS, STATES, report_of_import
+from pipeline.report.document import EquationBar, KeyValues, ReasonTable, Role
+from pipeline.report.importing import NEXT_STEPS, STATES, report_of_import
 from report_samples import ENDING, clean_facts, import_facts, verify_facts
 
 

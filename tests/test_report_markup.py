@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report_markup import Html, element, joined, prose, text
+from pipeline.report.markup import Html, element, joined, prose, text
 from report_samples import HOSTILE
 
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from pipeline.journal_tables import Attempt
 from pipeline.records import BatchState
-from pipeline.report import Stroke
-from pipeline.report_pace import in_seconds, pace_charts
+from pipeline.report.document import Stroke
+from pipeline.report.pace import in_seconds, pace_charts
 from report_samples import attempts
 
 OK = BatchState.ACCEPTED

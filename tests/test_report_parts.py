@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from pipeline.report import ExampleTable, Notices, Role
-from pipeline.report_parts import (
+from pipeline.report.document import ExampleTable, Notices, Role
+from pipeline.report.parts import (
     MAX_FINDINGS,
     Ending,
     Example,

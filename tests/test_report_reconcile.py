@@ -6,8 +6,14 @@ import pytest
 
 from pipeline.reconcile.report import CrmSide, FieldReport, ReconcileReport
 from pipeline.records import FieldClass, RowClass
-from pipeline.report import EquationBar, ExampleTable, FieldBars, KeyValues, Role
-from pipeline.report_reconcile import FIELDS, ROWS, report_of_reconcile
+from pipeline.report.document import (
+    EquationBar,
+    ExampleTable,
+    FieldBars,
+    KeyValues,
+    Role,
+)
+from pipeline.report.reconciling import FIELDS, ROWS, report_of_reconcile
 from report_samples import ENDING, reconcile_report
 
 NOTHING = dict.fromkeys(RowClass, 0)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from pipeline.report import FieldBars, LineChart, Role, Sentence
-from pipeline.report_sent import Sent, pace_section
+from pipeline.report.document import FieldBars, LineChart, Role, Sentence
+from pipeline.report.sent import Sent, pace_section
 from report_samples import attempts
 
 SENT = Sent("W", "customers", 3, 0, 10, {202: 1, 418: 1, 503: 2}, attempts=attempts(5))

@@ -5,9 +5,15 @@ from dataclasses import replace
 import pytest
 
 from pipeline.records import VerifyState
-from pipeline.report import EquationBar, ExampleTable, FieldBars, KeyValues, Role
-from pipeline.report_parts import MAX_FIELDS
-from pipeline.report_verify import STATES, VerifyFacts, report_of_verify
+from pipeline.report.document import (
+    EquationBar,
+    ExampleTable,
+    FieldBars,
+    KeyValues,
+    Role,
+)
+from pipeline.report.parts import MAX_FIELDS
+from pipeline.report.verifying import STATES, VerifyFacts, report_of_verify
 from report_samples import ENDING, verify_facts
 
 NOTHING = dict.fromkeys(VerifyState, 0)

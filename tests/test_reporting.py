@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import CannotWriteError
 from pipeline.importer import RunReport, run_import
 from pipeline.line import ImportRequest
-from pipeline.report_export import report_of_export
+from pipeline.report.exporting import report_of_export
 from pipeline.reporting import REPORT_NAME, import_facts, write_page, write_run_report
 from pipeline.settings import Job
 from report_samples import ENDING, export_facts

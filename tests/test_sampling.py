@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.sampling import Shape, Stratum, allocate, wrong_share_at_most
+from pipeline.verify.sampling import Shape, Stratum, allocate, wrong_share_at_most
 
 ONE, OTHER = ("customId",), ("email",)
 TWO, THREE = ("customId", "email"), ("customId", "email", "phone")

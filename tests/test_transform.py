@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.contract import ROW_CODES
 from pipeline.encoder import encode
 from pipeline.errors import InvariantError
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.records import BLOCKED_SCHEMA, Slice, Transformed
 from pipeline.settings import Job

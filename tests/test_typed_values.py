@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.encoder import encode
 from pipeline.errors import SettingsError
-from pipeline.identifiers import IdentifierChecks
+from pipeline.identifiers.proofs import IdentifierChecks
 from pipeline.mapping import resolve_mapping
 from pipeline.records import Slice
 from pipeline.settings import Job

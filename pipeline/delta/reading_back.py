@@ -12,11 +12,11 @@ import polars as pl
 from pipeline.delta.canary import CANARY_LANE
 from pipeline.delta.plan_files import planned_assembly, planned_frames
 from pipeline.errors import LimitError
-from pipeline.paced_reads import PacedReads
 from pipeline.records import ROW_KEY, State, VerifyState
 from pipeline.sent_rows import FINDERS, SentRow
 from pipeline.settings import VERIFY_SETTLE_S
-from pipeline.settling import Settler, SettleTime
+from pipeline.verify.paced_reads import PacedReads
+from pipeline.verify.settling import Settler, SettleTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

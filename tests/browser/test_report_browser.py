@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser.chromium import Browser, browsing, skip_or_fail
-from pipeline.report_export import report_of_export
-from pipeline.report_html import page_of
-from pipeline.report_import import report_of_import
-from pipeline.report_parts import Example
-from pipeline.report_reconcile import report_of_reconcile
-from pipeline.report_verify import report_of_verify
+from pipeline.report.exporting import report_of_export
+from pipeline.report.html import page_of
+from pipeline.report.importing import report_of_import
+from pipeline.report.parts import Example
+from pipeline.report.reconciling import report_of_reconcile
+from pipeline.report.verifying import report_of_verify
 from report_samples import (
     ENDING,
     HOSTILE,

@@ -26,7 +26,7 @@ from pipeline.journal_tables import RunState
 from pipeline.records import VerifyState
 from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.weather import Weather
-from pipeline.verify_report import accepted_parts
+from pipeline.verify.report import accepted_parts
 from sandbox_driver import FakeTime, Wire, served
 
 N_ROWS = 600

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pipeline.plain_text import counted
 from pipeline.records import BatchState
-from pipeline.report import LineChart, Role, Series, Stroke
+from pipeline.report.document import LineChart, Role, Series, Stroke
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

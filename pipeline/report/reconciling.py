@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted
 from pipeline.records import FieldClass, RowClass
-from pipeline.report import (
+from pipeline.report.document import (
     Document,
     EquationBar,
     ExampleTable,
@@ -21,7 +21,7 @@ from pipeline.report import (
     percent,
     share,
 )
-from pipeline.report_parts import (
+from pipeline.report.parts import (
     EXAMPLES_NAME,
     MAX_FIELDS,
     chosen_of,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.reconcile.report import Example, FieldReport, ReconcileReport
-    from pipeline.report_parts import Ending
+    from pipeline.report.parts import Ending
 
 FIELDS: Final[dict[FieldClass, tuple[str, Role]]] = {
     FieldClass.EQUAL: ("equal", Role.GOOD),

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import IDENTIFIERS, FieldKind
 from pipeline.findings import Finding
-from pipeline.lint_signs import BOM, Role, Sign
-from pipeline.lint_zeros import n_without_zeros
+from pipeline.lint.signs import BOM, Role, Sign
+from pipeline.lint.zeros import n_without_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pipeline.lint_evidence import ColumnEvidence, Evidence
+    from pipeline.lint.evidence import ColumnEvidence, Evidence
 
 # Fewer cells, or a smaller share of the column, are told and stop nothing.
 _FATAL_CELLS: Final = 3

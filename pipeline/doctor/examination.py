@@ -19,9 +19,9 @@ from pipeline import contract
 from pipeline.client import Client
 from pipeline.connection import check_pin, patiently, workspace_in
 from pipeline.continuing import versions_at_work
-from pipeline.diagnosis import clock, failure, fine, gravest_of, warning
-from pipeline.doctor_disk import look_at_disk
-from pipeline.doctor_network import look_at_network
+from pipeline.doctor.diagnosis import clock, failure, fine, gravest_of, warning
+from pipeline.doctor.disk import look_at_disk
+from pipeline.doctor.network import look_at_network
 from pipeline.errors import AccessError, PipelineError, TokenRefusedError
 from pipeline.pacing import Patience
 from pipeline.retry_after import http_date
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.connection import Connector
-    from pipeline.diagnosis import Checked
+    from pipeline.doctor.diagnosis import Checked
     from pipeline.records import Reply
 
 # A doctor does not wait until a storm is over.

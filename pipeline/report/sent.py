@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted
-from pipeline.report import FieldBar, FieldBars, Part, Role, Section, Sentence, share
-from pipeline.report_pace import pace_charts
+from pipeline.report.document import (
+    FieldBar,
+    FieldBars,
+    Part,
+    Role,
+    Section,
+    Sentence,
+    share,
+)
+from pipeline.report.pace import pace_charts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.journal_tables import Attempt
-    from pipeline.report import Block
+    from pipeline.report.document import Block
 
 
 @dataclass(frozen=True, slots=True)

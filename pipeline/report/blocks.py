@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted
-from pipeline.report import (
+from pipeline.report.charts import in_time, key_of, plot, share_bar, swatch
+from pipeline.report.document import (
     Command,
     EquationBar,
     ExampleTable,
@@ -16,13 +17,12 @@ from pipeline.report import (
     Sentence,
     share,
 )
-from pipeline.report_charts import in_time, key_of, plot, share_bar, swatch
-from pipeline.report_markup import Html, element, joined, prose
+from pipeline.report.markup import Html, element, joined, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.report import (
+    from pipeline.report.document import (
         Block,
         FieldBar,
         KeyValues,

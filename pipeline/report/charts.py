@@ -10,13 +10,13 @@ from __future__ import annotations
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Final
 
-from pipeline.report import Role, Series, Stroke
-from pipeline.report_markup import Html, element, joined
+from pipeline.report.document import Role, Series, Stroke
+from pipeline.report.markup import Html, element, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.report import LineChart, Part
+    from pipeline.report.document import LineChart, Part
 
 LEAST_SHARE: Final = 0.004
 LABELLED_SHARE: Final = 0.12

@@ -20,14 +20,14 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from pipeline.contract import PHONE_PATTERN
-from pipeline.identifiers_patterns import (
+from pipeline.identifiers.patterns import (
     CLAIMED_REGIONS,
     NationalRule,
     NumberPatterns,
     international_patterns,
     national_rule,
 )
-from pipeline.identifiers_repair import (
+from pipeline.identifiers.repair import (
     Answer,
     fill_rows,
     nothing,

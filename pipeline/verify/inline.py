@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.drawing import Draw
 from pipeline.errors import InvariantError
 from pipeline.line import encoded_slices
-from pipeline.paced_reads import PacedReads
 from pipeline.records import State
 from pipeline.sent_rows import accepted_frames, ambiguous_phones, whole_waves
-from pipeline.settling import UNREADABLE, Settler, SettleTime
-from pipeline.verify_report import Tally, report_of
+from pipeline.verify.drawing import Draw
+from pipeline.verify.paced_reads import PacedReads
+from pipeline.verify.report import Tally, report_of
+from pipeline.verify.settling import UNREADABLE, Settler, SettleTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.run_files import RunFiles
     from pipeline.sent_rows import Wave
     from pipeline.spill import SliceStore
-    from pipeline.verify_report import VerifyReport
+    from pipeline.verify.report import VerifyReport
 
 LONGEST_WAIT_S: Final = 60.0
 

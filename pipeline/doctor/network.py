@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from pipeline.addresses import check_base_url
 from pipeline.authorities import tls_context
-from pipeline.diagnosis import certificate, failure, fine
+from pipeline.doctor.diagnosis import certificate, failure, fine
 from pipeline.errors import ContractError, SettingsError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pipeline.diagnosis import Checked
+    from pipeline.doctor.diagnosis import Checked
 
 TIMEOUT_S: Final = 10.0
 _PORTS: Final = {"http": 80, "https": 443}

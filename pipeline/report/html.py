@@ -12,13 +12,13 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from pipeline.report import LineChart
-from pipeline.report_blocks import html_of
-from pipeline.report_look import SCRIPT, STYLE
-from pipeline.report_markup import Html, element, joined
+from pipeline.report.blocks import html_of
+from pipeline.report.document import LineChart
+from pipeline.report.look import SCRIPT, STYLE
+from pipeline.report.markup import Html, element, joined
 
 if TYPE_CHECKING:
-    from pipeline.report import Document, Figure, Section
+    from pipeline.report.document import Document, Figure, Section
 
 
 def _hash_of(content: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted
 from pipeline.records import VerifyState
-from pipeline.report import (
+from pipeline.report.document import (
     Document,
     EquationBar,
     ExampleTable,
@@ -22,8 +22,8 @@ from pipeline.report import (
     percent,
     share,
 )
-from pipeline.report_pace import in_seconds
-from pipeline.report_parts import (
+from pipeline.report.pace import in_seconds
+from pipeline.report.parts import (
     MAX_FIELDS,
     chosen_of,
     ended_facts,
@@ -33,7 +33,7 @@ from pipeline.report_parts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.report_parts import Ending
+    from pipeline.report.parts import Ending
 
 STATES: Final[tuple[tuple[VerifyState, Role, str], ...]] = (
     (VerifyState.SETTLED, Role.GOOD, "The profile holds every field that was sent."),

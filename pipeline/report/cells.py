@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.report import FieldBar, FieldBars, Section
-from pipeline.report_parts import fill_bars
+from pipeline.report.document import FieldBar, FieldBars, Section
+from pipeline.report.parts import fill_bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

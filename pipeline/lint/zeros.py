@@ -14,8 +14,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pipeline.lint_evidence import ColumnEvidence
-    from pipeline.lint_signs import Role
+    from pipeline.lint.evidence import ColumnEvidence
+    from pipeline.lint.signs import Role
 
 # Codes whose length is public knowledge, by the words of their column or field.
 _KNOWN_WIDTHS: Final = (

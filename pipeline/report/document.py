@@ -1,8 +1,8 @@
 """
 What a report says, before it looks like anything: a headline, figures, sections.
 
-A command fills this model from its own records (`report_import`, `report_export`,
-`report_verify`, `report_reconcile`), and `report_html` makes the page. Texts are plain:
+A builder (`importing`, `exporting`, `verifying`, `reconciling`) fills this model from
+the records of a command, and `html` makes the page. Texts are plain:
 whatever they hold is shown, never interpreted. Numbers arrive counted; nothing is
 computed here but shares.
 """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from email_validator import EmailNotValidError, validate_email
 
 from pipeline.contract import EMAIL_PATTERN, FORBIDDEN_IN_IDENTIFIERS
-from pipeline.identifiers_repair import (
+from pipeline.identifiers.repair import (
     Answer,
     fill_rows,
     only_where,

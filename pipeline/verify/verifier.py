@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Final
 from pipeline.connection import connected
 from pipeline.continuing import job_of_run, settings_digest
 from pipeline.delta.confirming import PLANNED_COMMANDS
-from pipeline.drawing import waves_of
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.files import make_private_dir, make_work_dir, sha256_of
 from pipeline.history import find_run, source_obstacle
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.line import ImportRequest, check_line, open_line
 from pipeline.locks import lock_verification
-from pipeline.paced_reads import PacedReads
 from pipeline.progress import NO_PROGRESS
 from pipeline.resuming import has_same_content
 from pipeline.sent_rows import accepted_frames
 from pipeline.settings import VERIFY_ROWS, VERIFY_SETTLE_S
-from pipeline.settling import Settler, SettleTime
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.stopping import StopSignal
-from pipeline.verify_report import Tally, VerifyReport, report_of
+from pipeline.verify.drawing import waves_of
+from pipeline.verify.paced_reads import PacedReads
+from pipeline.verify.report import Tally, VerifyReport, report_of
+from pipeline.verify.settling import Settler, SettleTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.diagnosis import NETWORK_DISKS, failure, file_system, fine, warning
+from pipeline.doctor.diagnosis import NETWORK_DISKS, failure, file_system, fine, warning
 from pipeline.errors import CannotWriteError, PipelineError
 from pipeline.files import replacing, using
 from pipeline.journal import JOURNAL_NAME, Journal
@@ -19,7 +19,7 @@ from pipeline.spill import MAX_STORE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.diagnosis import Checked
+    from pipeline.doctor.diagnosis import Checked
 
 MOUNTS: Final = Path("/proc/self/mounts")
 SLOW_S: Final = 1.0

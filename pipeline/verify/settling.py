@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pipeline.client import Client
     from pipeline.comparison import Difference
     from pipeline.errors import PipelineError
-    from pipeline.paced_reads import PacedReads
     from pipeline.sent_rows import SentRow
+    from pipeline.verify.paced_reads import PacedReads
 
 N_PROBES: Final = 8
 FIRST_PAUSE_S: Final = 0.5

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.identity import packed_row
-from pipeline.sampling import allocate
 from pipeline.sent_rows import (
     Wave,
     ambiguous_phones,
@@ -24,12 +23,13 @@ from pipeline.sent_rows import (
     shaped,
     whole_waves,
 )
+from pipeline.verify.sampling import allocate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pipeline.records import Encoded
-    from pipeline.sampling import Shape
+    from pipeline.verify.sampling import Shape
 
 # Of the rows that go out some are refused; others of their shape take their place.
 SPARE: Final = 2

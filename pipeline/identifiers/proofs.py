@@ -23,9 +23,9 @@ import polars as pl
 
 from pipeline.contract import FORBIDDEN_IN_IDENTIFIERS, UUID_PATTERN
 from pipeline.errors import SettingsError
-from pipeline.identifiers_email import claim_emails, judge_email
-from pipeline.identifiers_phone import PhoneClaims, judge_phone
-from pipeline.identifiers_repair import (
+from pipeline.identifiers.email import claim_emails, judge_email
+from pipeline.identifiers.phone import PhoneClaims, judge_phone
+from pipeline.identifiers.repair import (
     Answer,
     fill_rows,
     nothing,
@@ -33,7 +33,7 @@ from pipeline.identifiers_repair import (
     unpad_cells,
     unsettled_rows,
 )
-from pipeline.lint_signs import E_NOTATION, NULL_WORDS
+from pipeline.lint.signs import E_NOTATION, NULL_WORDS
 
 Judge = Callable[[str], Answer]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.plain_text import counted, size
-from pipeline.report import (
+from pipeline.report.document import (
     Document,
     EquationBar,
     ExampleTable,
@@ -21,8 +21,8 @@ from pipeline.report import (
     Section,
     share,
 )
-from pipeline.report_pace import in_seconds
-from pipeline.report_parts import (
+from pipeline.report.pace import in_seconds
+from pipeline.report.parts import (
     EXAMPLES_NAME,
     chosen_of,
     ended_facts,
@@ -33,7 +33,7 @@ from pipeline.report_parts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.report_parts import Ending
+    from pipeline.report.parts import Ending
 
 MAX_WINDOWS: Final = 200
 

@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.contract import IDENTIFIERS, FieldKind
 from pipeline.identity import packed_row
 from pipeline.json_values import JSON_CELL, NULL_VALUE, TEXT_FIELD, VALUE_FIELD
-from pipeline.lint_signs import (
+from pipeline.lint.signs import (
     ANY_CUSTOM_ID_SIGN,
     ANY_TEXT_SIGN,
     ISO_PATTERNS,

@@ -16,7 +16,7 @@ import polars as pl
 from pipeline.errors import InvariantError
 from pipeline.files import make_private_dir
 from pipeline.records import VerifyState
-from pipeline.sampling import Stratum, wrong_share_at_most
+from pipeline.verify.sampling import Stratum, wrong_share_at_most
 from pipeline.writer import FileForm, write_frames
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.errors import PipelineError
-    from pipeline.sampling import Shape
     from pipeline.sent_rows import Wave
-    from pipeline.settling import Answer, Settler
+    from pipeline.verify.sampling import Shape
+    from pipeline.verify.settling import Answer, Settler
 
 DIFFERENCES_NAME: Final = "verify-differences.csv"
 _WRONG: Final = (VerifyState.DIFFERS, VerifyState.ABSENT)

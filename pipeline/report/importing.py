@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.contract import ROW_CODES
 from pipeline.plain_text import counted, size
 from pipeline.records import State
-from pipeline.report import (
+from pipeline.report.cells import fields_section
+from pipeline.report.document import (
     Document,
     EquationBar,
     Figure,
@@ -20,25 +21,24 @@ from pipeline.report import (
     Section,
     share,
 )
-from pipeline.report_cells import fields_section
-from pipeline.report_pace import in_seconds
-from pipeline.report_parts import (
+from pipeline.report.pace import in_seconds
+from pipeline.report.parts import (
     ended_facts,
     examples_section,
     findings_section,
 )
-from pipeline.report_sent import pace_section
-from pipeline.report_verify import verify_sections
+from pipeline.report.sent import pace_section
+from pipeline.report.verifying import verify_sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.findings import Finding
     from pipeline.outcomes import RowCounts
-    from pipeline.report_cells import Cells
-    from pipeline.report_parts import Ending, Example
-    from pipeline.report_sent import Sent
-    from pipeline.report_verify import VerifyFacts
+    from pipeline.report.cells import Cells
+    from pipeline.report.parts import Ending, Example
+    from pipeline.report.sent import Sent
+    from pipeline.report.verifying import VerifyFacts
 
 STATES: Final[tuple[tuple[State, Role, str], ...]] = (
     (State.ACCEPTED, Role.GOOD, "Taken into the API's queue, which is what 202 says."),

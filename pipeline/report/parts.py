@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import LINT_CODES
 from pipeline.plain_text import masked
-from pipeline.report import (
+from pipeline.report.document import (
     Command,
     ExampleTable,
     FieldBar,
@@ -20,7 +20,7 @@ from pipeline.report import (
     Section,
     share,
 )
-from pipeline.report_pace import in_seconds
+from pipeline.report.pace import in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,1 @@
+"""What is wrong with this machine, this job or the way to the service."""

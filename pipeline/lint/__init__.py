@@ -1,0 +1,1 @@
+"""What a file went through before it came here: signs, evidence, findings."""

@@ -1,0 +1,1 @@
+"""Whether accepted rows were applied: drawn, read back, compared."""
