@@ -29,7 +29,7 @@ BATCH_ROWS: Final = 1000
 SLICE_ROWS: Final = 65_536
 FIELDS: Final = tuple(COLUMNS.values())
 # As the transform plans it: what these hold was checked, and JSON escapes none of it.
-PLAIN: Final = frozenset({"phone", "uuid", "birthDate", "sex"})
+PLAIN: Final = frozenset({"phone", "uuid", "countryCode", "birthDate", "sex"})
 PLACES: Final = {
     name: (name.partition(".")[0], name.partition(".")[2])
     for name in FIELDS

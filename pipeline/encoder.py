@@ -82,7 +82,7 @@ def encode(
         .select(
             *ROW_KEY,
             (
-                pl.lit("{") + _joined(_top_level(fields)) + pl.lit("}")
+                pl.format("{{{}}}", _joined(_top_level(fields)))
                 if fields
                 else pl.lit("{}")
             ).alias("json"),
@@ -129,7 +129,7 @@ def _with_nested(plan: pl.LazyFrame, fields: Sequence[str]) -> pl.LazyFrame:
             joined = pl.col(parent)
             plan = plan.with_columns(_joined(inner).alias(parent)).with_columns(
                 pl.when(joined != "")
-                .then(pl.lit(f'"{parent}":{{') + joined + pl.lit("}"))
+                .then(pl.format(f'"{parent}":{{{{{{}}}}}}', joined))
                 .alias(parent)
             )
     return plan
