@@ -12,7 +12,7 @@ from pipeline.delta.changes import (
     GONE,
     STATE_KEYS,
     WHOLE,
-    Change,
+    Compared,
     Proof,
     compare_bucket,
     empty_state,
@@ -45,31 +45,48 @@ persons = st.dictionaries(
 Digests = Mapping[int, Mapping[str, int | None]]
 
 
+def key_of(n: int) -> tuple[int, int]:
+    """Name a person; 4 and 5 share one half of their names with 0 and 1."""
+    return n % 4, 7 + n // 4
+
+
+def key(n: int) -> dict[str, int]:
+    return dict(zip(KEY_COLUMNS, key_of(n), strict=True))
+
+
+def person_of(row: Mapping[str, Any]) -> int:
+    return int(row["key_hi"] + 4 * (row["key_lo"] - 7))
+
+
+def compared(now: pl.DataFrame, state: pl.DataFrame) -> Compared:
+    return compare_bucket(
+        now.select("row", *KEY_COLUMNS, WHOLE),
+        state.select(*STATE_KEYS),
+        lambda here, there: (now[here], state[there]),
+    )
+
+
 def today_of(people: Digests) -> pl.DataFrame:
-    rows = [{"row": n, "key_hi": n, "key_lo": 7, **people[n]} for n in people]
+    rows = [{"row": n, **key(n), **people[n]} for n in people]
     frame = pl.DataFrame(rows, schema={"row": pl.UInt64(), **KEYS, **CELLS})
     return frame.with_columns(whole_digest(FIELDS))
 
 
 def state_of(people: Digests, gone: set[int]) -> pl.DataFrame:
-    rows = [
-        {"key_hi": n, "key_lo": 7, GONE: n in gone, **people[n]} for n in sorted(people)
-    ]
+    rows = [{**key(n), GONE: n in gone, **people[n]} for n in sorted(people)]
     frame = pl.DataFrame(rows, schema={**KEYS, GONE: pl.Boolean(), **CELLS})
     return frame.select(*KEY_COLUMNS, GONE, whole_digest(FIELDS), *FIELDS)
 
 
 def sent_of(people: Digests, proof: Mapping[int, Proof]) -> pl.DataFrame:
     rows = [
-        {"key_hi": n, "key_lo": 7, "proof": proof[n].value, **people[n]}
-        for n in people
-        if n in proof
+        {**key(n), "proof": proof[n].value, **people[n]} for n in people if n in proof
     ]
     return pl.DataFrame(rows, schema={**KEYS, "proof": pl.String(), **CELLS})
 
 
 def gone_of(people: set[int]) -> pl.DataFrame:
-    rows = [{"key_hi": n, "key_lo": 7} for n in sorted(people)]
+    rows = [{**key(n)} for n in sorted(people)]
     return pl.DataFrame(rows, schema=KEYS)
 
 
@@ -79,29 +96,23 @@ def test_comparing_is_what_dictionaries_say(
 ) -> None:
     now, state = today_of(today), state_of(known, gone)
 
-    def fields_of(candidates: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        keys = candidates.select(*KEY_COLUMNS)
-        return now.join(keys, on=KEY_COLUMNS, how="semi"), state
-
-    found = compare_bucket(
-        now.select("row", *KEY_COLUMNS, WHOLE), state.select(*STATE_KEYS), fields_of
-    )
+    found = compared(now, state)
 
     trusted = {n: known[n] for n in known if n not in gone}
-    rows = {row["row"]: row for row in found.rows.iter_rows(named=True)}
-    assert set(rows) == set(today)
-    for n, digests in today.items():
-        before = trusted.get(n)
-        if before is None:
-            assert rows[n]["change"] == Change.NEW
-            continue
+    rows = {row["row"]: row for row in found.differing.iter_rows(named=True)}
+    assert set(found.new) == set(today) - set(trusted)
+    told = [*found.new, *found.equal, *rows]
+    assert sorted(told) == sorted(today)
+    for n in set(today) & set(trusted):
+        digests, before = today[n], trusted[n]
         changed = [f for f in FIELDS if digests[f] not in (None, before[f])]
         lost = [f for f in FIELDS if digests[f] is None and before[f] is not None]
-        word = Change.CHANGED if changed else Change.UNCHANGED
-        assert rows[n]["change"] == word
-        assert named_fields(rows[n]["fields"], FIELDS) == tuple(f[2:] for f in changed)
-        assert named_fields(rows[n]["lost"], FIELDS) == tuple(f[2:] for f in lost)
-    assert set(found.vanished["key_hi"]) == set(trusted) - set(today)
+        assert (n in rows) == bool(changed or lost)
+        if n in rows:
+            named = [named_fields(rows[n][word], FIELDS) for word in ("fields", "lost")]
+            assert named == [tuple(f[2:] for f in names) for names in (changed, lost)]
+    keys = [*zip(*(found.vanished[name] for name in KEY_COLUMNS), strict=True)]
+    assert sorted(keys) == sorted(key_of(n) for n in set(trusted) - set(today))
 
 
 def overlaid(
@@ -145,7 +156,7 @@ def test_overlaying_is_what_dictionaries_say_and_twice_is_once(
     once = overlay(state_of(known, gone), *told)
 
     people, missing = overlaid(known, gone, sent, proof, vanished)
-    rows = {row["key_hi"]: row for row in once.iter_rows(named=True)}
+    rows = {person_of(row): row for row in once.iter_rows(named=True)}
     assert {n: {f: rows[n][f] for f in FIELDS} for n in rows} == people
     assert {n for n in rows if rows[n][GONE]} == missing
     assert once[WHOLE].equals(once.select(whole_digest(FIELDS))[WHOLE])
@@ -189,18 +200,14 @@ def test_a_field_that_the_state_does_not_know_is_changed() -> None:
         gone_of(set()),
     )
 
-    found = compare_bucket(
-        now.select("row", *KEY_COLUMNS, WHOLE),
-        state.select(*STATE_KEYS),
-        lambda _candidates: (now, state),
-    )
+    found = compared(now, state)
 
-    assert found.rows["fields"].to_list() == ["1"]
+    assert found.differing["fields"].to_list() == ["1"]
 
 
 def test_rows_without_any_field_are_new_and_then_known() -> None:
     bare = pl.DataFrame({"row": [1], **{name: [1] for name in KEY_COLUMNS}})
     now = bare.cast(pl.UInt64()).with_columns(whole_digest([]))
-    found = compare_bucket(now, empty_state(), lambda _candidates: (now, now))
+    found = compared(now, empty_state())
 
-    assert found.rows.select("row", "change").rows() == [(1, Change.NEW.value)]
+    assert found.new.to_list() == [1]

@@ -89,7 +89,7 @@ def selection(
 
 
 def changed_columns(numbers: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the digest columns that `changes.Compared.rows` numbers."""
+    """Return the digest columns that `changes.Compared.differing` numbers."""
     return tuple(f"{FIELD_PREFIX}{name}" for name in named_fields(numbers, columns))
 
 
