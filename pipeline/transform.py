@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 
 # Digits, letters and dashes, by the rules of these fields.
 _PLAIN_KINDS: Final = frozenset(
-    {
-        FieldKind.PHONE,
-        FieldKind.UUID,
-        FieldKind.COUNTRY,
-        FieldKind.BIRTH_DATE,
-        FieldKind.SEX,
-    }
+    FieldKind(kind) for kind in ("phone", "uuid", "country", "birthDate", "sex")
 )
 # Where a text stands four times on average, reading it once pays (measured: tags in
 # 110 instead of 470 CPU ms a million rows).
