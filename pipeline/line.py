@@ -145,7 +145,7 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
         still_wanted=request.stop.check,
     )
     source = open_source(origin.source, check_origin=origin.check_unchanged)
-    in_json = json_columns_of(source.files)
+    in_json = json_columns_of(source.files, source.kind)
     mapping = resolve_mapping(source.columns, job, json_columns=in_json)
     request.on_mapping(source, mapping)
     refuse_extra(mapping, len(source.columns))

@@ -62,7 +62,7 @@ def propose_job(
     with TemporaryDirectory() as folder:
         opened = open_source(spooled(source, Path(folder)).source)
     refuse_idle_options(opened.kind, source.delimiter, source.encoding)
-    in_json = json_columns_of(opened.files)
+    in_json = json_columns_of(opened.files, opened.kind)
     mapping = resolve_mapping(opened.columns, Job(source=source), json_columns=in_json)
     entries, left_out = _entries(mapping, opened.dtypes)
     told = written or {"path": source.path, "format": opened.kind}

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from pipeline.settings import SourceFormat
 
-def json_columns_of(files: Iterable[Path]) -> frozenset[str]:
+
+def json_columns_of(files: Iterable[Path], kind: SourceFormat) -> frozenset[str]:
     """
     Return the columns that hold JSON in every cell, by the certificates of *files*.
+
+    None of JSONL: a value there tells its type itself, and a text is no JSON.
 
     Raises:
         SettingsError: A file was written for spreadsheets, and not for programs.
@@ -29,6 +33,8 @@ def json_columns_of(files: Iterable[Path]) -> frozenset[str]:
     Cost: one read of each file that has a certificate.
     """
     found: set[str] = set()
+    if kind == "jsonl":
+        return frozenset()
     for path in files:
         told = _told_of(path)
         if not told or told.get("sha256") != sha256_of(path):

@@ -123,9 +123,10 @@ def job_of(path: Path) -> Job:
     return Job.model_validate({"source": {"path": str(path)}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 @settings(
-    max_examples=4,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -135,6 +136,18 @@ def test_an_export_that_is_imported_changes_nothing(
 ) -> None:
     with TemporaryDirectory() as folder:
         asyncio.run(round_trip(items, kind, Path(folder)))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+async def test_what_is_easily_bent_comes_back(tmp_path: Path, kind: str) -> None:
+    bent = {"tier": "007", "points": 5.0, "a.b": ["1", 1, None], "ż": {"a": True}}
+    items = [
+        {"firstName": "'=1+1", "tags": ["a|b", ","], "attributes": bent},
+        {"city": "true", "zipCode": "01234", "attributes": {"tier": 7}},
+        {"agreements": {"sms": False}, "birthDate": "1980-02-29"},
+    ]
+    await round_trip(items, kind, tmp_path)
 
 
 @pytest.mark.anyio
