@@ -15,8 +15,8 @@ help: ## list the targets
 demo: $(TOOL) ## 5,000 messy customers through check, import, read back and export
 	@$(BIN)/crm-pipeline demo
 
-test: $(DEV) ## the tests that fit into some five minutes
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+test: $(DEV) ## the tests that fit into some three minutes
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" --hypothesis-profile=quick
 
 test-slow: $(DEV) ## the tests that `make test` leaves out
 	@$(BIN)/python -m pytest -q -m slow
@@ -42,7 +42,7 @@ fmt: $(DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 
 cov: $(DEV) ## branch coverage of the vocabulary and the core: 100 %
-	@$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= tests/test_*.py
+	@$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= tests/test_*.py tests/sources
 	@$(BIN)/python -m coverage report --fail-under=100 \
 	  --include="$$($(BIN)/python tests/core_files.py)"
 

@@ -10,6 +10,8 @@ from hypothesis import Phase, settings
 from shell import sandbox, shell
 
 settings.register_profile("all", deadline=None, max_examples=100, print_blob=True)
+# For `make test`; `make cov` and the slow tests take all examples.
+settings.register_profile("quick", settings.get_profile("all"), max_examples=25)
 # The first example that fails is enough where many defects are planted.
 settings.register_profile(
     "first",

@@ -656,7 +656,7 @@ FATES: list[Any] = [
 ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(st.sampled_from(FATES), max_size=80),
     st.sampled_from([None, 1, 3]),

@@ -55,7 +55,7 @@ def test_a_change_is_told_once(codes: tuple[int, ...], events: list[str]) -> Non
     assert course(*codes) == events
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.sampled_from((0, 3, 75, 143)), max_size=9))
 def test_what_was_told_last_is_the_health(codes: list[int]) -> None:
     health = None

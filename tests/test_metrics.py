@@ -60,7 +60,7 @@ def test_what_is_not_known_is_no_zero() -> None:
     assert exposition([]) == ""
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.text(max_size=6), unique=True, max_size=3))
 def test_any_name_comes_back(names: list[str]) -> None:
     read = parsed(exposition([after(None, replace(NIGHT, dataset=n)) for n in names]))

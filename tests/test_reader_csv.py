@@ -106,7 +106,7 @@ def assert_tiles(slices: Sequence[Slice], max_rows: int) -> int:
     return expected - 1
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * settings().max_examples, deadline=None)
 @given(body=GARBAGE, n_columns=st.integers(1, 3), limits=LIMITS)
 def test_garbage_is_read_as_an_independent_tokenizer_reads_it(
     body: str, n_columns: int, limits: ReadLimits
@@ -128,7 +128,7 @@ def test_garbage_is_read_as_an_independent_tokenizer_reads_it(
     assert assert_tiles(reading.slices, limits.slice_rows) == len(found)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(
     table=st.integers(1, 4).flatmap(
         lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width))
@@ -181,7 +181,7 @@ def content(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(
     width=st.integers(1, 3),
     data=st.data(),
@@ -249,7 +249,7 @@ def test_a_record_that_may_go_on_makes_the_file_unusable(body: str) -> None:
         assert "not certain" in reading.refusal
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(
     rows=st.lists(st.lists(st.sampled_from(["", "a", "b c"]), max_size=5)),
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),

@@ -244,7 +244,6 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=100)
 @given(rows=ROWS, chance=st.randoms(use_true_random=False), n_crashes=st.integers(1, 5))
 def test_every_row_is_proven_or_sent_once_after_any_number_of_crashes(
     rows: list[Row], chance: Random, n_crashes: int
@@ -288,7 +287,7 @@ def test_every_row_is_proven_or_sent_once_after_any_number_of_crashes(
         assert plan.n_again == len(recorded - set(book.truth))
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(rows=ROWS, chance=st.randoms(use_true_random=False))
 def test_how_rows_arrive_does_not_matter(rows: list[Row], chance: Random) -> None:
     book = Book(chance)
@@ -312,7 +311,7 @@ def test_a_run_of_which_nothing_is_recorded_is_cut_as_a_new_one(
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(rows=ROWS, chance=st.randoms(use_true_random=False), n_crashes=st.integers(1, 3))
 def test_a_new_plan_sends_each_row_that_is_not_proven_once(
     rows: list[Row], chance: Random, n_crashes: int

@@ -146,7 +146,7 @@ def test_nothing_is_loaded_and_nothing_hides_in_an_attribute(page: Page) -> None
     assert not re.search(r"fetch|XMLHttp|import\(|innerHTML|eval", page.raw["script"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.text() | st.sampled_from(HOSTILE))
 def test_a_hostile_text_changes_no_tag(text: str) -> None:
     facts = import_facts(2)

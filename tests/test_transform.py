@@ -88,7 +88,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(rows=ROWS, blank=st.sampled_from(["omit", "block"]))
 def test_every_row_is_clean_or_blocked(
     rows: list[dict[str, str | None]], blank: str
@@ -109,7 +109,7 @@ def test_every_row_is_clean_or_blocked(
     assert done.clean.columns == ["source_no", "row_no", *names]
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(rows=ROWS)
 def test_a_clean_row_has_an_identifier_and_no_empty_text(
     rows: list[dict[str, str | None]],
@@ -121,7 +121,7 @@ def test_a_clean_row_has_an_identifier_and_no_empty_text(
     assert not any(value in ("", []) for r in records for value in r.values())
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(rows=ROWS, at=st.integers(0, 12))
 def test_where_a_slice_is_cut_changes_nothing(
     rows: list[dict[str, str | None]], at: int

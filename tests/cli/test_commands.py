@@ -426,7 +426,14 @@ def read_text_csv(path: Path) -> pl.DataFrame:
     return frame.with_columns(pl.col("clientId").cast(pl.Int64))
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "csv",
+        pytest.param("parquet", marks=pytest.mark.slow),
+        pytest.param("jsonl", marks=pytest.mark.slow),
+    ],
+)
 def test_an_export_holds_every_profile_under_native_names(
     shell: Shell, sandbox: RunningSandbox, kind: str
 ) -> None:

@@ -85,6 +85,7 @@ def test_what_cannot_be_drilled_says_why(
     assert (ended.code, said in ended.err) == (code, True)
 
 
+@pytest.mark.slow
 def test_the_pin_of_a_job_is_the_workspace_of_the_sandbox(shell: Shell) -> None:
     shell.write("people.csv", rows(5))
     shell.write(
@@ -98,6 +99,7 @@ def test_the_pin_of_a_job_is_the_workspace_of_the_sandbox(shell: Shell) -> None:
     assert (ended.code, "ROWS LOST: 0" in ended.err) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_neither_a_process_nor_a_file(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text(rows(400))
     temporary = tmp_path / "temporary"

@@ -99,6 +99,7 @@ def test_the_numbers_are_those_of_the_summary(
     assert all(code in told for code in ended.json["codes"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_one_report(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +150,14 @@ def test_a_verification_has_a_report_of_its_own(
     assert imported.is_file()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "csv",
+        pytest.param("parquet", marks=pytest.mark.slow),
+        pytest.param("jsonl", marks=pytest.mark.slow),
+    ],
+)
 def test_an_export_has_its_report_beside_it(
     shell: Shell, sandbox: RunningSandbox, suffix: str
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from marks import slow
 from pipeline.sandbox.server import RunningSandbox, SandboxOptions, running_sandbox
 from pipeline.sandbox.weather import Weather
 
@@ -94,7 +95,7 @@ def sent(name: str = "people.csv", word: str = "gold") -> set[tuple[str, str]]:
     return {(f"{name}-{n}", f"{word} {n}") for n in range(N_ROWS)}
 
 
-@pytest.mark.parametrize("again", ["resume", "import"])
+@pytest.mark.parametrize("again", ["resume", *slow("import")])
 def test_a_killed_import_goes_on(tmp_path: Path, again: str) -> None:
     with place(tmp_path) as (sandbox, how):
         path = source(tmp_path)

@@ -101,7 +101,14 @@ def classes(report: ReconcileReport) -> dict[str, int]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "csv",
+        pytest.param("parquet", marks=pytest.mark.slow),
+        pytest.param("jsonl", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_repair_ends_in_agreement(tmp_path: Path, kind: str) -> None:
     made = world(5, 120)
     async with desk(tmp_path) as at:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.contract import MAX_CELL_BYTES
@@ -233,7 +233,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from("abc"), JSON), min_size=1),
     ascii_only=st.booleans(),

@@ -48,7 +48,7 @@ def test_types_and_nulls_are_kept(tmp_path: Path) -> None:
     assert_frame_equal(piece.frame.drop("source_no", "row_no"), FRAME)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings().max_examples // 2, deadline=None)
 @given(
     n_rows=st.integers(0, 400),
     group_rows=st.integers(1, 200),
@@ -100,7 +100,7 @@ def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
         open_file(tmp_path / "a.parquet")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2, deadline=None)
 @given(data=st.data())
 def test_no_footer_is_trusted(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

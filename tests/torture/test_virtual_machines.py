@@ -2,11 +2,22 @@
 
 import pytest
 
+from marks import slow
 from torture import altered, pace, schedules, soak
 
 
 # 611: a batch that served as control was put into quarantine after it was accepted.
-@pytest.mark.parametrize("seed", [50, 163, 611, 1077, 1826, *range(3000, 3020)])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        50,
+        163,
+        611,
+        1077,
+        1826,
+        *slow(*range(3000, 3020)),
+    ],
+)
 def test_a_schedule_ends_as_it_should(seed: int) -> None:
     assert schedules.played(seed).wrong == ()
 
@@ -16,6 +27,7 @@ def test_the_same_seed_gives_the_same_events() -> None:
     assert schedules.played(7).digest != schedules.played(8).digest
 
 
+@pytest.mark.slow
 def test_altered_rows_are_found() -> None:
     chapter = altered.prove(2)
 
