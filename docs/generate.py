@@ -118,7 +118,8 @@ SUMMARY_KEYS: Final = {
     "seconds": "From the start of the command to its end.",
     "rows_per_s": "Rows read in a second; null when no time passed.",
     "peak_rss_bytes": "The largest memory the process had.",
-    "files": "Name → path of each file of the run; `report` is the page for people.",
+    "files": "Name → path of each file of the run; `report` is the page for people, of "
+    "`plan` its `plan.html`.",
     "error": "What ended the run early, else null.",
 }
 # Of `plan`, `apply` and `sync` alone.

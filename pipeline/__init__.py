@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         write_run_report,
         write_verify_report,
     )
+    from pipeline.reporting_plans import write_night_report, write_plan_report
     from pipeline.resuming import ResumePlan
     from pipeline.retention import Purged, purge_runs
     from pipeline.run_end import Channels, known_health, tell_end
@@ -147,6 +148,8 @@ _HOMES = {
     "verify_run": "verify.verifier",
     "workspace_of": "connection",
     "write_export_report": "reporting",
+    "write_night_report": "reporting_plans",
+    "write_plan_report": "reporting_plans",
     "write_reconcile_report": "reporting",
     "write_json": "writer",
     "write_run_report": "reporting",
@@ -226,6 +229,8 @@ __all__ = [
     "workspace_of",
     "write_export_report",
     "write_json",
+    "write_night_report",
+    "write_plan_report",
     "write_reconcile_report",
     "write_run_report",
     "write_verify_report",

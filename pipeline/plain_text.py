@@ -9,6 +9,8 @@ MAX_TEXT_CHARS: Final = 500
 MAX_SHAPE_CHARS: Final = 60
 _LETTERS: Final = ("L", "M")
 _DIGITS: Final = "N"
+# The API names no rate, so forecasts of minutes assume a modest one.
+FORECAST_REQUESTS_PER_S: Final = 5.0
 
 
 def printable(text: str, *, max_chars: int = MAX_TEXT_CHARS) -> str:
@@ -62,3 +64,13 @@ def size(n_bytes: float) -> str:
             return f"{number} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} GB"
+
+
+def forecast(n_requests: int, n_bytes: float) -> str:
+    """Return what sending would take, with the rate that is assumed."""
+    minutes = n_requests / FORECAST_REQUESTS_PER_S / 60
+    time = f"{minutes:,.0f} minutes" if minutes >= 1 else "under a minute"
+    return (
+        f"{counted(n_requests, 'request')}, {size(n_bytes)}, "
+        f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
+    )

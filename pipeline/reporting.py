@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.connection import Workspace
+    from pipeline.delta.applier import ApplyReport
     from pipeline.export.request import ExportReport
     from pipeline.export.windows import Window
     from pipeline.importer import RunReport
@@ -115,7 +116,7 @@ def import_facts(report: RunReport) -> ImportFacts:
         failures=_failures(report),
         examples=_examples(report),
         findings=check.findings,
-        sent=_sent(report),
+        sent=sent_of(report),
         verified=None if seen is None else verify_facts(seen),
         error=None if report.error is None else str(report.error),
         versions=versions_at_work(),
@@ -129,7 +130,8 @@ def _by_field(faults: pl.DataFrame) -> dict[str, int]:
     return dict(faults["field"].value_counts(sort=True).iter_rows())
 
 
-def _sent(report: RunReport) -> Sent | None:
+def sent_of(report: RunReport | ApplyReport) -> Sent | None:
+    """Return what a run sent, of the journal of its work folder; None of nothing."""
     done, workspace = report.delivery, report.workspace
     if done is None or workspace is None:
         return None
@@ -140,7 +142,7 @@ def _sent(report: RunReport) -> Sent | None:
         since = run.resumed_at or run.began_at
         attempts = tuple(journal.attempts(run.run_id, since=since))
     return Sent(
-        workspace=_in_words(workspace),
+        workspace=in_words(workspace),
         dataset=run.dataset,
         n_requests=done.n_requests,
         n_retried=done.n_retried,
@@ -151,7 +153,8 @@ def _sent(report: RunReport) -> Sent | None:
     )
 
 
-def _in_words(workspace: Workspace) -> str:
+def in_words(workspace: Workspace) -> str:
+    """Return which workspace, and where."""
     return f"{workspace.name} ({workspace.guid}) at {workspace.host}"
 
 
@@ -163,12 +166,13 @@ def _failures(report: RunReport) -> tuple[FailedRows, ...]:
     )
     place = _placing(report, groups["row"].explode())
     return tuple(
-        FailedRows(code, state, n, _first(map(place, rows), n))
+        FailedRows(code, state, n, first_places(map(place, rows), n))
         for code, state, n, rows in groups.iter_rows()
     )
 
 
-def _first(places: Iterable[str], n: int) -> str:
+def first_places(places: Iterable[str], n: int) -> str:
+    """Return the first of *n* rows in words."""
     shown = list(places)
     more = f" and {n - len(shown):,} more" if n > len(shown) else ""
     return f"{'row' if n == 1 else 'rows'} {', '.join(shown)}{more}"
@@ -361,7 +365,7 @@ def export_facts(report: ExportReport) -> ExportFacts:
         ),
         n_requests=report.n_requests,
         n_bytes=report.path.stat().st_size,
-        workspace=_in_words(report.workspace),
+        workspace=in_words(report.workspace),
         filled=filled.row(0, named=True) if filled.height else {},
         columns=("Profile", *columns),
         examples=tuple(

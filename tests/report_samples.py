@@ -5,16 +5,25 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from pipeline.delta.plan import Figures, Plan
 from pipeline.findings import Finding
 from pipeline.journal_tables import Attempt
 from pipeline.outcomes import RowCounts
 from pipeline.reconcile.report import CrmSide, FieldReport, ReconcileReport
 from pipeline.reconcile.report import Example as Difference
-from pipeline.records import BatchState, FieldClass, RowClass, VerifyState
+from pipeline.records import (
+    BatchState,
+    FieldClass,
+    Fingerprint,
+    RowClass,
+    VerifyState,
+)
+from pipeline.report.applying import NightFacts
 from pipeline.report.cells import Cells
 from pipeline.report.exporting import ExportFacts, WindowFact
 from pipeline.report.importing import FailedRows, ImportFacts, SourceFile
 from pipeline.report.parts import Ending, Example
+from pipeline.report.planning import PlanFacts, PlannedCell
 from pipeline.report.sent import Sent
 from pipeline.report.verifying import VerifyFacts, WrongCell
 
@@ -172,6 +181,97 @@ def export_facts() -> ExportFacts:
         filled={"clientId": 24_100, "email": 20_000},
         columns=("Profile", "email"),
         examples=(("1", "ewa@example.com"), ("2", "")),
+    )
+
+
+def plan() -> Plan:
+    """Give a plan that a guard stops."""
+    return Plan(
+        plan_id="20261126-120000-ab12",
+        made_at=1_795_694_000.0,
+        max_age_s=86_400.0,
+        workspace="0ddba11e",
+        dataset="customers",
+        job_file=None,
+        mapping_digest="",
+        rules={},
+        key_id="",
+        state_generation=12,
+        run_generation=40,
+        fingerprints=(Fingerprint("lists/customers.csv", 18_400_000, 0, "3fa5" * 16),),
+        files={},
+        figures=Figures(
+            n_read=100_000,
+            n_new=1_200,
+            n_changed=3_400,
+            n_unchanged=91_538,
+            n_vanished=77,
+            n_known=94_000,
+            changed_fields={"zipCode": 3_000, "attributes.tier": 900},
+            lost_fields={"phone": 61},
+            given_fields={"zipCode": 90_000},
+            erased_fields={"company": 12},
+            withdrawn={"agreements.email": 40},
+            granted={"agreements.email": 300, "agreements.sms": 2},
+            n_bytes=1_310_000,
+            n_requests=620,
+        ),
+        reasons=("the mapping has new fields (attributes.tier)",),
+        trips=("12 % of the persons are new or changed: more than 0.1 (max_changed)",),
+    )
+
+
+def plan_facts() -> PlanFacts:
+    """Give a plan with everything in it."""
+    checked = import_facts()
+    counts = RowCounts(
+        read=100_000,
+        empty=12,
+        blocked=640,
+        folded=3_210,
+        unchanged=91_538,
+        planned=4_600,
+    )
+    return PlanFacts(
+        replace(checked, command="plan", counts=counts, sent=None, error="a guard."),
+        plan(),
+        "Example (0ddba11e) at https://api.synerise.com",
+        (
+            PlannedCell("8", "changed", "set", "zipCode", "50-668"),
+            PlannedCell("9", "changed", "withdraw", "agreements.email", "false"),
+            PlannedCell("12", "new", "erase", "company", ""),
+        ),
+        3,
+    )
+
+
+def night_facts() -> NightFacts:
+    """Give a night with everything in it."""
+    checked = import_facts()
+    counts = RowCounts(
+        read=100_000,
+        empty=12,
+        blocked=640,
+        folded=3_210,
+        unchanged=91_538,
+        accepted=4_000,
+        rejected=338,
+        pending=262,
+        unknown=100,
+    )
+    assert checked.sent is not None
+    return NightFacts(
+        command="sync",
+        plan=plan(),
+        counts=counts,
+        sources=(SourceFile("customers.csv", None, 18_400_000, "3fa5" * 16),),
+        sent=checked.sent,
+        failures=checked.failures,
+        examples=checked.examples[1:],
+        n_canary=31,
+        error="the service was down for 900 s.",
+        versions=checked.versions,
+        files=checked.files,
     )
 
 

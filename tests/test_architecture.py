@@ -128,6 +128,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "proposal",
                 "reconcile",
                 "reporting",
+                "reporting_plans",
                 "retention",
                 "run_end",
                 "run_files",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plain_text import counted, masked, printable, size
+from pipeline.plain_text import counted, forecast, masked, printable, size
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,15 @@ def test_a_number_agrees_with_its_noun() -> None:
 )
 def test_bytes_have_a_unit(n_bytes: float, told: str) -> None:
     assert size(n_bytes) == told
+
+
+@pytest.mark.parametrize(
+    ("n_requests", "told"),
+    [
+        (1, "1 request, 10 bytes, under a minute at 5 requests/s"),
+        (299, "299 requests, 10 bytes, under a minute at 5 requests/s"),
+        (1_500, "1,500 requests, 10 bytes, 5 minutes at 5 requests/s"),
+    ],
+)
+def test_a_forecast_names_the_rate_it_assumes(n_requests: int, told: str) -> None:
+    assert forecast(n_requests, 10) == told

@@ -14,7 +14,8 @@ NAMES = """
     reconcile_source remembered_job remembered_run_job resumable_runs rows_of
     run_details run_import run_summaries run_sync shared_phones tell_end
     update_profile verify_run workspace_of write_export_report write_json
-    write_reconcile_report write_run_report write_verify_report
+    write_night_report write_plan_report write_reconcile_report write_run_report
+    write_verify_report
 """.split()
 
 

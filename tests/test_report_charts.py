@@ -82,3 +82,13 @@ def test_a_chart_without_a_point_is_an_empty_frame() -> None:
     drawn = plot(LineChart("t", "w", (Series("x", (), Stroke.LINE, Role.GOOD),), 0.5))
 
     assert 'd="M0 0"' in drawn
+
+
+@pytest.mark.parametrize("stroke", list(Stroke))
+def test_a_series_of_many_points_is_drawn_to_its_end(stroke: Stroke) -> None:
+    points = tuple((float(n), float(n)) for n in range(1, 301))
+    series = Series("a", points, stroke, Role.GOOD)
+    (path,) = re.findall(r' d="([^"]*)"', plot(LineChart("T", "w", (series,), 300)))
+
+    assert not re.search(r"[^MLHVh\d. ]", path)
+    assert len(re.findall(r"(?:M|L|H)\d", path)) >= 300

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import (
     ApplyRequest,
+    Ending,
     ImportRequest,
     PlanRequest,
     apply_plan,
@@ -18,6 +19,9 @@ from pipeline import (
     make_plan,
     read_plan,
     run_sync,
+    write_night_report,
+    write_plan_report,
+    write_run_report,
 )
 from pipeline.cli.beginning import (
     connector_for,
@@ -28,15 +32,15 @@ from pipeline.cli.beginning import (
 )
 from pipeline.cli.exit_codes import exit_code_of_run
 from pipeline.cli.finishing import with_advice, write_summaries
+from pipeline.cli.next_steps import after_night, after_plan, apply_command
 from pipeline.cli.options import found_job, job_of, job_to_resume
 from pipeline.cli.render import (
+    closing_lines,
     resume_line,
-    run_lines,
     show_json,
     workspace_line,
 )
 from pipeline.cli.render_plan import (
-    apply_command,
     apply_lines,
     apply_summary,
     plan_lines,
@@ -73,8 +77,9 @@ def sync(sources: tuple[str, ...], flags: dict[str, Any]) -> int:
 
     def show(planned: PlanReport) -> None:
         seconds = time.monotonic() - began_s
+        path = _report_plan(planned, _code_of_plan(planned, flags), seconds, flags)
         told = plan_report_lines(planned, seconds)
-        talk.say("\n".join(told))
+        talk.say("\n".join((*told, *closing_lines((), path))))
 
     with signals(request.line.stop):
         report = asyncio.run(run_sync(request, connector, on_plan=show))
@@ -82,7 +87,8 @@ def sync(sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     if report.applied is None:
         planned = replace(report.planned.run, error=report.error)
         unsent = replace(report.planned, run=planned)
-        return _finish_plan(unsent, talk, flags, seconds)
+        is_shown = unsent.plan is not None
+        return _finish_plan(unsent, talk, flags, seconds, is_shown=is_shown)
     return _finish(report.applied, talk, flags, seconds, report.planned)
 
 
@@ -193,21 +199,49 @@ def _filed(recorded: str | None, flags: dict[str, Any]) -> Job | None:
     return None if named is None else read_job(Path(named)).job
 
 
+def _code_of_plan(report: PlanReport, flags: dict[str, Any]) -> int:
+    return exit_code_of_run(
+        report.run.counts,
+        report.run.error,
+        error_on_empty=flags.get("error_on_empty", False),
+    )
+
+
+def _report_plan(
+    report: PlanReport, code: int, seconds: float, flags: dict[str, Any]
+) -> Path:
+    """Write the page of a plan, or of the check that stopped it."""
+    steps = after_plan(report, flags)
+    ending = Ending(code, seconds, time.time(), steps, flags["show_values"])
+    if report.plan is None:
+        return write_run_report(report.run, ending)
+    return write_plan_report(report, ending)
+
+
 def _finish_plan(
-    report: PlanReport, talk: Talk, flags: dict[str, Any], seconds: float
+    report: PlanReport,
+    talk: Talk,
+    flags: dict[str, Any],
+    seconds: float,
+    *,
+    is_shown: bool = False,
 ) -> int:
+    """
+    End a plan that is not applied.
+
+    Args:
+        is_shown: What the plan would do was said already.
+    """
     run = report.run
-    code = exit_code_of_run(
-        run.counts, run.error, error_on_empty=flags.get("error_on_empty", False)
-    )
+    code = _code_of_plan(report, flags)
+    path = _report_plan(report, code, seconds, flags)
     summary = plan_summary(report, code, seconds)
+    summary["files"]["report"] = str(path)
     _tell(summary, run.folder, talk, flags)
-    lines = (
-        plan_report_lines(report, seconds) if report.plan else run_lines(run, seconds)
-    )
+    lines = [] if is_shown else plan_report_lines(report, seconds)
     if report.plan is not None:
         lines.append(f"to apply it: {apply_command(run.folder, flags['base_url'])}")
-    for line in lines:
+    for line in (*lines, *([] if is_shown else closing_lines((), path))):
         talk.say(line)
     if run.error is not None:
         raise run.error
@@ -226,9 +260,16 @@ def _finish(
         report.error,
         error_on_empty=flags.get("error_on_empty", False),
     )
-    for line in apply_lines(report, seconds):
+    steps = after_night(report, flags)
+    ending = Ending(code, seconds, time.time(), steps, flags["show_values"])
+    path = write_night_report(report, ending)
+    summary = apply_summary(report, code, seconds, planned)
+    summary["files"]["report"] = str(path)
+    # An error brings its own advice, after this.
+    told = steps if report.error is None else ()
+    for line in (*apply_lines(report, seconds), *closing_lines(told, path)):
         talk.say(line)
-    _tell(apply_summary(report, code, seconds, planned), report.folder, talk, flags)
+    _tell(summary, report.folder, talk, flags)
     if report.error is not None:
         raise with_advice(report, report.error, flags)
     return code

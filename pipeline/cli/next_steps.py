@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline import RunReport, VerifyReport
+    from pipeline import ApplyReport, PlanReport, RunReport, VerifyReport
 
 Steps = tuple[tuple[str, str], ...]
 # They say how to talk, or that nothing is to be sent; the next command has its own.
@@ -47,6 +47,24 @@ def after_run(report: RunReport, flags: dict[str, Any]) -> Steps:
     return tuple(steps)
 
 
+def after_plan(report: PlanReport, flags: dict[str, Any]) -> Steps:
+    """Return (purpose, command line) for what a plan calls for."""
+    if report.plan is None:
+        return ()
+    line = apply_command(report.run.folder, flags["base_url"])
+    is_odd = bool(report.plan.trips)
+    return (("To apply it all the same" if is_odd else "To apply it", line),)
+
+
+def after_night(report: ApplyReport, flags: dict[str, Any]) -> Steps:
+    """Return (purpose, command line) for what an applied plan calls for."""
+    if not report.is_resumable:
+        return ()
+    work_dir = report.folder.parents[1]
+    line = resume_command(report.run_id, work_dir, flags["base_url"])
+    return (("To send the rows that are pending", line),)
+
+
 def after_verify(report: VerifyReport, base_url: str | None) -> Steps:
     """Return (purpose, command line) for what a verification calls for."""
     work_dir = report.folder.parents[1]
@@ -64,6 +82,13 @@ def after_verify(report: VerifyReport, base_url: str | None) -> Steps:
 def verify_command(run_id: str, work_dir: Path, base_url: str | None = None) -> str:
     """Return what to type to read a run back, from the same folder."""
     words = ["crm-pipeline", "verify", run_id, "--work-dir", str(work_dir)]
+    words += ["--base-url", base_url] if base_url else []
+    return shlex.join(words)
+
+
+def apply_command(folder: Path, base_url: str | None) -> str:
+    """Return what to type to apply a plan, from any folder."""
+    words = ["crm-pipeline", "apply", str(folder.absolute())]
     words += ["--base-url", base_url] if base_url else []
     return shlex.join(words)
 

@@ -14,7 +14,7 @@ import click
 
 from pipeline.cli.talking import to_nowhere
 from pipeline.contract import IDENTIFIERS, ROW_CODES
-from pipeline.plain_text import counted, size
+from pipeline.plain_text import counted, forecast, size
 from pipeline.records import ROWS_A_FILE, State
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ SHOWN_ROWS: Final = 2
 SHOWN_REASONS: Final = 3
 SHOWN_FINDINGS: Final = 5
 _KB: Final = 1024
-# The API names no rate, so the forecast of minutes assumes a modest one.
-FORECAST_REQUESTS_PER_S: Final = 5.0
 
 
 def peak_rss_bytes() -> int:
@@ -155,8 +153,15 @@ def show_json(content: object) -> None:
         to_nowhere(sys.stdout)
 
 
-def run_lines(report: RunReport, seconds: float) -> list[str]:
-    """Return what a run came to, in words, within 80 columns."""
+def run_lines(
+    report: RunReport, seconds: float, *, exact: str | None = None
+) -> list[str]:
+    """
+    Return what a run came to, in words, within 80 columns.
+
+    Args:
+        exact: What sending would take, where that is known and not only estimated.
+    """
     counts = report.counts
     names = ", ".join(path.name for path in report.files.paths.values())
     files = [f"files in {report.folder}:", f"  {names}, summary.json"]
@@ -178,7 +183,10 @@ def run_lines(report: RunReport, seconds: float) -> list[str]:
     lines += _remedy_lines(report)
     lines += _finding_lines(report)
     lines += _erased_lines(report)
-    lines += [forecast_line(report)] if report.delivery is None else _sent_lines(report)
+    if report.delivery is None:
+        lines.append(f"forecast: {exact or estimate(report)}")
+    else:
+        lines += _sent_lines(report)
     return [*lines, *files]
 
 
@@ -342,15 +350,9 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, 78, subsequent_indent="         ")
 
 
-def forecast_line(report: RunReport) -> str:
-    """Return what sending would take."""
+def estimate(report: RunReport) -> str:
+    """Return what sending would take, from the mean size of a row."""
     n_rows, row_bytes = report.counts.planned, report.check.mean_row_bytes + 1
     limits = report.limits
     rows_a_request = min(limits.max_rows, limits.max_bytes / row_bytes)
-    n_requests = ceil(n_rows / rows_a_request)
-    minutes = n_requests / FORECAST_REQUESTS_PER_S / 60
-    time = f"{minutes:,.0f} minutes" if minutes >= 1 else "under a minute"
-    return (
-        f"forecast: {counted(n_requests, 'request')}, {size(n_rows * row_bytes)}, "
-        f"{time} at {FORECAST_REQUESTS_PER_S:g} requests/s"
-    )
+    return forecast(ceil(n_rows / rows_a_request), n_rows * row_bytes)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.render import nothing_summary, run_lines, run_summary
-from pipeline.plain_text import counted, size
+from pipeline.plain_text import counted, forecast, size
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline import ApplyReport, Plan, PlanReport
 
 SHOWN_FIELDS: Final = 8
@@ -62,7 +59,7 @@ def plan_lines(plan: Plan) -> list[str]:
         ("grant a consent", done.granted),
     ):
         if found:
-            lines += _wrapped(f"rows that {words}:{_listed(found)}")
+            lines += _wrapped(f"rows that {words}{_listed(found)}")
     for trip in plan.trips:
         lines += _wrapped(f"guard: {trip}")
     for reason in plan.reasons:
@@ -72,15 +69,11 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def plan_report_lines(report: PlanReport, seconds: float) -> list[str]:
     """Return what a plan came to."""
-    lines = run_lines(report.run, seconds)
-    return [*lines, *plan_lines(report.plan)] if report.plan else lines
-
-
-def apply_command(folder: Path, base_url: str | None) -> str:
-    """Return what to type to apply a plan, from any folder."""
-    words = ["crm-pipeline", "apply", str(folder.absolute())]
-    words += ["--base-url", base_url] if base_url else []
-    return shlex.join(words)
+    if report.plan is None:
+        return run_lines(report.run, seconds)
+    done = report.plan.figures
+    exact = forecast(done.n_requests, done.n_bytes)
+    return [*run_lines(report.run, seconds, exact=exact), *plan_lines(report.plan)]
 
 
 def apply_summary(

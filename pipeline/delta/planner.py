@@ -27,6 +27,7 @@ from pipeline.delta.digests import (
     digests_of,
     key_id,
 )
+from pipeline.delta.examples import planned_examples
 from pipeline.delta.guards import judge
 from pipeline.delta.plan import (
     Figures,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.confirming import CaughtUp
+    from pipeline.delta.examples import PlannedRow
     from pipeline.delta.state import StateRecord
     from pipeline.records import Transformed
     from pipeline.settings import Job
@@ -106,10 +108,12 @@ class PlanReport:
         run: The rows of the source, as of a check: those that are planned, and those
             that are not sent.
         plan: None when the source stopped it; the error of *run* says why.
+        examples: Some of the rows that would be sent.
     """
 
     run: RunReport
     plan: Plan | None = None
+    examples: tuple[PlannedRow, ...] = ()
 
 
 async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
@@ -242,8 +246,8 @@ def _planned(
         trips=_trips(request, figures, record),
     )
     write_plan(folder, plan)
-    report = report_of(line, check, files)
-    return PlanReport(replace(report, workspace=workspace), plan)
+    report = replace(report_of(line, check, files), workspace=workspace)
+    return PlanReport(report, plan, planned_examples(folder, compared))
 
 
 def _trips(

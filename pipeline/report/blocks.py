@@ -134,13 +134,15 @@ def _reasons(table: ReasonTable) -> Html:
 
 
 def _reason(reason: Reason) -> Html:
-    find = element(
-        "a",
-        reason.code,
-        href=f"#{EXAMPLES_NAME}",
-        data_finds=reason.code,
-        class_="code",
-    )
+    find = element("span", reason.code, class_="code")
+    if reason.has_examples:
+        find = element(
+            "a",
+            reason.code,
+            href=f"#{EXAMPLES_NAME}",
+            data_finds=reason.code,
+            class_="code",
+        )
     kind = element("span", reason.state, class_=f"ink-{reason.role}")
     told = joined(
         (

@@ -136,17 +136,19 @@ def _drawn_as(series: Series) -> str:
     return f"series series-{series.stroke}"
 
 
-def _path(series: Series, span_s: float, top: float) -> str:
+def _path(series: Series, span_s: float, top: float) -> Html:
+    """Return the steps of a pen: numbers alone, so they are markup of any length."""
     places = [
         (_WIDE * x / span_s, _HIGH * (1 - min(y / top, 1.0))) for x, y in series.points
     ]
     if series.stroke is Stroke.DOTS:
         # A line of no length with a round end is a dot that no stretching distorts.
-        return " ".join(f"M{x:.1f} {y:.2f}h0.01" for x, y in places)
+        return Html(" ".join(f"M{x:.1f} {y:.2f}h0.01" for x, y in places))
     if series.stroke is Stroke.STEPS:
         steps = " ".join(f"H{x:.1f}V{y:.2f}" for x, y in places)
-        return f"M0 {_HIGH} {steps} H{_WIDE}"
-    return "M" + " L".join(f"{x:.1f} {y:.2f}" for x, y in places) if places else "M0 0"
+        return Html(f"M0 {_HIGH} {steps} H{_WIDE}")
+    line = " L".join(f"{x:.1f} {y:.2f}" for x, y in places)
+    return Html(f"M{line or '0 0'}")
 
 
 def _short(value: float) -> str:

@@ -1,10 +1,9 @@
 """
 What a report says, before it looks like anything: a headline, figures, sections.
 
-A builder (`importing`, `exporting`, `verifying`, `reconciling`) fills this model from
-the records of a command, and `html` makes the page. Texts are plain:
-whatever they hold is shown, never interpreted. Numbers arrive counted; nothing is
-computed here but shares.
+A builder, such as `importing` or `planning`, fills this model from the records of a
+command, and `html` makes the page. Texts are plain: whatever they hold is shown, never
+interpreted. Numbers arrive counted; nothing is computed here but shares.
 """
 
 from __future__ import annotations
@@ -88,6 +87,7 @@ class Reason:
         state: Of these rows, in words.
         where: The first of them.
         next_step: What to do about them.
+        has_examples: Whether some of them are among the examples.
     """
 
     code: str
@@ -97,6 +97,7 @@ class Reason:
     message: str
     where: str
     next_step: str
+    has_examples: bool = True
 
 
 @dataclass(frozen=True, slots=True)

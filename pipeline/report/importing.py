@@ -31,7 +31,7 @@ from pipeline.report.sent import pace_section
 from pipeline.report.verifying import verify_sections
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.findings import Finding
     from pipeline.outcomes import RowCounts
@@ -86,10 +86,15 @@ _REPAIR: Final = "Repair the row, and import rejected.* with the same job."
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a source, as it was checked."""
+    """
+    A file of a source, as it was checked.
+
+    Attributes:
+        n_rows: None where they were not counted by the command.
+    """
 
     name: str
-    n_rows: int
+    n_rows: int | None
     n_bytes: int
     sha256: str
 
@@ -146,7 +151,7 @@ def report_of_import(facts: ImportFacts, ending: Ending) -> Document:
     status, role = _status(facts)
     seen = facts.verified
     return Document(
-        kind=f"{facts.command.capitalize()} of {_named(facts.sources)}",
+        kind=f"{facts.command.capitalize()} of {named_sources(facts.sources)}",
         when=ending.when,
         headline=_headline(facts, n_failed),
         status=status,
@@ -154,10 +159,10 @@ def report_of_import(facts: ImportFacts, ending: Ending) -> Document:
         lead=tuple(_lead(facts)),
         figures=_figures(facts, ending, n_failed),
         sections=(
-            Section("Where every row went", (_equation(counts),)),
+            rows_section(counts),
             *(() if seen is None else verify_sections(seen, ending)),
             *ending.commands(),
-            *_reasons(facts, n_failed),
+            *repair_section(facts.failures, n_failed, facts.examples),
             *pace_section(facts.sent),
             *fields_section(facts.cells),
             *findings_section(facts.findings),
@@ -167,12 +172,8 @@ def report_of_import(facts: ImportFacts, ending: Ending) -> Document:
     )
 
 
-def _file(file: SourceFile) -> str:
-    rows = counted(file.n_rows, "row")
-    return f"{file.name}: {rows}, {size(file.n_bytes)}, SHA-256 {file.sha256}"
-
-
-def _named(sources: tuple[SourceFile, ...]) -> str:
+def named_sources(sources: Sequence[SourceFile]) -> str:
+    """Return the first file, and how many more there are."""
     more = f" and {counted(len(sources) - 1, 'more file')}" if len(sources) > 1 else ""
     return (sources[0].name if sources else "no file") + more
 
@@ -212,10 +213,17 @@ def _headline(facts: ImportFacts, n_failed: int) -> str:
 
 
 def _lead(facts: ImportFacts) -> list[str]:
-    counts, told = facts.counts, []
-    if facts.error is not None:
-        told.append(f"What ended the run: {facts.error}")
-    if counts.accepted and facts.verified is None:
+    error = [] if facts.error is None else [f"What ended the run: {facts.error}"]
+    is_seen = facts.verified is not None
+    return [*error, *what_is_open(facts.counts, facts.sent, is_read_back=is_seen)]
+
+
+def what_is_open(
+    counts: RowCounts, sent: Sent | None, *, is_read_back: bool
+) -> list[str]:
+    """Return in sentences what nobody knows yet of the rows that were sent."""
+    told = []
+    if counts.accepted and not is_read_back:
         told.append(
             "Accepted means that the API has taken the rows into its queue. Whether "
             "they were applied, only reading back can show."
@@ -225,8 +233,8 @@ def _lead(facts: ImportFacts) -> list[str]:
             f"{counts.unknown:,} of the pending rows may have arrived: no answer came "
             "that can be trusted. They are sent again with the same content."
         )
-    if facts.sent is not None and facts.sent.n_odd:
-        batches = counted(facts.sent.n_odd, "batch was", "batches were")
+    if sent is not None and sent.n_odd:
+        batches = counted(sent.n_odd, "batch was", "batches were")
         told.append(
             f"{batches} accepted with an answer that speaks of errors or broke off: "
             "look whether their rows are there."
@@ -262,17 +270,28 @@ def _figures(facts: ImportFacts, ending: Ending, n_failed: int) -> tuple[Figure,
     return tuple(figures)
 
 
-def _equation(counts: RowCounts) -> EquationBar:
+def rows_section(counts: RowCounts) -> Section:
+    """Return every row by the state it ended in."""
     parts = tuple(
         Part(state.value, getattr(counts, state.value), role, meaning)
         for state, role, meaning in STATES
     )
-    return EquationBar("rows read", counts.read, parts)
+    bar = EquationBar("rows read", counts.read, parts)
+    return Section("Where every row went", (bar,))
 
 
-def _reasons(facts: ImportFacts, n_failed: int) -> tuple[Section, ...]:
-    if not facts.failures:
+def repair_section(
+    failures: Sequence[FailedRows], n_failed: int, examples: Sequence[Example]
+) -> tuple[Section, ...]:
+    """
+    Return why rows did not go out and what to do about it, or nothing.
+
+    Args:
+        examples: That stand on the same page.
+    """
+    if not failures:
         return ()
+    shown = {example.code for example in examples}
     reasons = tuple(
         Reason(
             code=failed.code,
@@ -282,8 +301,9 @@ def _reasons(facts: ImportFacts, n_failed: int) -> tuple[Section, ...]:
             message=ROW_CODES.get(failed.code, ""),
             where=failed.where,
             next_step=NEXT_STEPS.get(failed.code, _REPAIR),
+            has_examples=failed.code in shown,
         )
-        for failed in facts.failures
+        for failed in failures
     )
     caption = f"Why {counted(n_failed, 'row')} did not go out, by the first fault."
     table = ReasonTable(caption, reasons)
@@ -300,11 +320,25 @@ def _about(facts: ImportFacts, ending: Ending) -> tuple[tuple[str, str], ...]:
             ("Workspace", sent.workspace),
             ("Requests", f"{sent.n_requests:,}{again}; {size(sent.n_bytes)} sent"),
         ]
-    pairs += [("Source", _file(file)) for file in facts.sources[:SHOWN_FILES]]
-    if facts.versions:
-        told = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
+    return (*pairs, *file_facts(facts.sources, facts.versions, facts.files))
+
+
+def file_facts(
+    sources: Sequence[SourceFile],
+    versions: Mapping[str, str] | None,
+    files: Mapping[str, int] | None,
+) -> tuple[tuple[str, str], ...]:
+    """Return what was read, by what, and what it left."""
+    pairs = [("Source", _file(file)) for file in sources[:SHOWN_FILES]]
+    if versions:
+        told = ", ".join(f"{name} {number}" for name, number in versions.items())
         pairs.append(("Versions", told))
-    if facts.files:
-        told = ", ".join(f"{name} ({size(n)})" for name, n in facts.files.items())
+    if files:
+        told = ", ".join(f"{name} ({size(n)})" for name, n in files.items())
         pairs.append(("Files", told))
     return tuple(pairs)
+
+
+def _file(file: SourceFile) -> str:
+    rows = "" if file.n_rows is None else f"{counted(file.n_rows, 'row')}, "
+    return f"{file.name}: {rows}{size(file.n_bytes)}, SHA-256 {file.sha256}"

@@ -54,6 +54,7 @@ def element(name: str, /, *content: object, **attributes: object) -> Html:
         content: Text is escaped; markup is not.
         attributes: By their name with `_` for `-`, one behind the name dropped
             (`class_`). True is an attribute without a value; None and False are none.
+            Texts are escaped as content is.
     """
     told = "".join(
         _attribute(key.removesuffix("_").replace("_", "-"), value)
@@ -66,7 +67,7 @@ def element(name: str, /, *content: object, **attributes: object) -> Html:
 
 
 def _attribute(key: str, value: object) -> str:
-    return f" {key}" if value is True else f' {key}="{text(value)}"'
+    return f" {key}" if value is True else f' {key}="{_markup(value)}"'
 
 
 def _markup(part: object) -> Html:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser.chromium import Browser, browsing, skip_or_fail
+from pipeline.report.applying import report_of_night
 from pipeline.report.exporting import report_of_export
 from pipeline.report.html import page_of
 from pipeline.report.importing import report_of_import
 from pipeline.report.parts import Example
+from pipeline.report.planning import report_of_plan
 from pipeline.report.reconciling import report_of_reconcile
 from pipeline.report.verifying import report_of_verify
 from report_samples import (
@@ -20,6 +22,8 @@ from report_samples import (
     HOSTILE,
     export_facts,
     import_facts,
+    night_facts,
+    plan_facts,
     reconcile_report,
     verify_facts,
 )
@@ -43,6 +47,8 @@ DOCUMENTS = {
     "verify": report_of_verify(verify_facts(), ENDING),
     "export": report_of_export(export_facts(), ENDING),
     "reconcile": report_of_reconcile(reconcile_report(), 0.001, ENDING),
+    "plan": report_of_plan(plan_facts(), ENDING),
+    "night": report_of_night(night_facts(), ENDING),
 }
 SIZES = ((1280, "light"), (1280, "dark"), (390, "light"), (360, "dark"))
 BACKGROUND = "return getComputedStyle(document.body).backgroundColor"

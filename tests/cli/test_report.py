@@ -186,3 +186,74 @@ def test_a_purge_removes_reports(shell: Shell) -> None:
     assert shell.run("runs", "purge", "--keep-days", "0").code == 0
     assert not path.exists()
     assert json.loads((path.parent / "summary.json").read_bytes())
+
+
+def test_a_plan_and_its_night_have_a_page_each(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    assert sandbox.base_url
+    shell.write("people.csv", PEOPLE)
+    planned = shell.run("plan", *IMPORT[1:], "--json")
+    plan = last_report(planned.err)
+
+    assert plan.name == "plan.html"
+    assert plan == Path(planned.json["files"]["report"])
+    assert plan.stat().st_mode & 0o777 == 0o600
+    text = plan.read_text(encoding="utf-8")
+    assert not [value for value in VALUES if value in text]
+    assert "1 of 1 person is to be sent: 1 new." in words_of(plan)
+    assert "2 new set firstName Aaaaa Aaaaa" not in words_of(plan)
+    assert "4 new set firstName Aaaaa Aaaaa" in words_of(plan)
+    assert f"crm-pipeline apply {plan.parent.absolute()}" in words_of(plan)
+
+    applied = shell.run("apply", plan.parent, "--json")
+    night = last_report(applied.err)
+    assert night.samefile(plan.with_name("report.html"))
+    assert Path(applied.json["files"]["report"]).samefile(night)
+    assert "1 of 1 planned row is accepted." in words_of(night)
+    text = night.read_text(encoding="utf-8")
+    assert not [value for value in VALUES if value in text]
+    assert plan.is_file()
+
+
+def test_a_plan_shows_values_on_request(shell: Shell, sandbox: RunningSandbox) -> None:
+    assert sandbox.base_url
+    shell.write("people.csv", PEOPLE)
+    told = words_of(last_report(shell.run("plan", *IMPORT[1:], "--show-values").err))
+
+    assert "4 new set firstName Zofia Maria" in told
+
+
+def test_a_night_that_guards_stop_says_it_once_and_on_the_page(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    assert sandbox.base_url
+    rows = [f"p{n}@example.com,P{n},," for n in range(60)]
+    shell.write("people.csv", "\n".join([PEOPLE.splitlines()[0], *rows]))
+    first = shell.run("sync", *IMPORT[1:])
+    assert first.code == 0
+    assert last_report(first.err).name == "report.html"
+    assert "plan.html" in first.err
+    shell.write("people.csv", "\n".join([PEOPLE.splitlines()[0], *rows[:20]]))
+    stopped = shell.run("sync", *IMPORT[1:])
+
+    assert stopped.code == 6
+    assert stopped.err.count("0 new") == 1
+    (line,) = [x for x in stopped.err.splitlines() if x.startswith("report: ")]
+    told = words_of(last_report(line))
+    assert "Stopped by the guards" in told
+    assert "What ended it: the guards stopped this night" in told
+    assert "To apply it all the same: crm-pipeline apply" in told
+
+
+def test_a_plan_that_the_source_stops_has_the_page_of_a_check(
+    shell: Shell, sandbox: RunningSandbox
+) -> None:
+    assert sandbox.base_url
+    shell.write("people.csv", "email,city\np@example.com,NIL\n")
+    stopped = shell.run("plan", "people.csv", "--null-token", "NIL")
+    path = last_report(stopped.err.partition("\ncrm-pipeline: ")[0])
+
+    assert stopped.code == 6
+    assert path.name == "report.html"
+    assert "Ended early" in words_of(path)

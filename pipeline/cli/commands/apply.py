@@ -16,6 +16,7 @@ from pipeline.cli.options import (
     pace_options,
     replan_option,
     talk_options,
+    values_option,
     work_dir_option,
 )
 
@@ -28,6 +29,7 @@ from pipeline.cli.options import (
 @pace_options
 @limit_options
 @address_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

@@ -15,6 +15,7 @@ from pipeline.cli.options import (
     row_options,
     source_options,
     talk_options,
+    values_option,
     work_dir_option,
 )
 
@@ -27,6 +28,7 @@ from pipeline.cli.options import (
 @source_options
 @row_options
 @remote_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options

@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     row_options,
     source_options,
     talk_options,
+    values_option,
     work_dir_option,
 )
 
@@ -32,6 +33,7 @@ from pipeline.cli.options import (
 @pace_options
 @limit_options
 @remote_options
+@values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
 @json_option
 @talk_options
