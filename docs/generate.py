@@ -350,7 +350,8 @@ VARIABLES: Final = {
     "SYNERISE_TOKEN": "A ready token; wins over the key.",
     "SYNERISE_TOKEN_FILE": "A file that holds the token, instead.",
     "CRM_PIPELINE_KEY": "The secret that keys the digests of `plan` and `sync`; at "
-    "least 32 characters. Without it, it is the file `key` of the work folder.",
+    "least 32 characters. Without it, it is the file `key` of the work folder. "
+    "Machines that share a state (`sync.state`) have to share it.",
     "CRM_PIPELINE_KEY_FILE": "A file that holds it, instead.",
     "SYNERISE_WORKSPACE_GUID": "Of the workspace; needed under `auth: basic` where the "
     "job has no `workspace.guid`.",
@@ -585,6 +586,8 @@ def _job() -> Iterator[str]:
         "workspace": parts["WorkspaceSettings"],
         "rows": parts["RowSettings"],
         "delivery": parts["DeliverySettings"],
+        "sync": parts["SyncSettings"],
+        "sync.guards": parts["GuardSettings"],
         "notify": parts["NotifySettings"],
     }
     for name, part in sections.items():

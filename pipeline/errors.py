@@ -115,7 +115,7 @@ class StateError(PipelineError):
 
 
 class LockedError(StateError):
-    """Another run holds this work folder, or writes to the same workspace."""
+    """Another run holds this work folder or its state, or writes to the workspace."""
 
 
 class StaleRunError(StateError):
@@ -123,7 +123,7 @@ class StaleRunError(StateError):
 
 
 class JournalDamagedError(StateError):
-    """The journal cannot be trusted."""
+    """The journal or the delta state cannot be trusted."""
 
 
 class CannotWriteError(StateError):

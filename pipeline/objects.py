@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import obstore
@@ -53,12 +53,15 @@ class ObjectInfo:
         key: Below the bucket, without a leading slash.
         tag: The ETag: another content has another one.
         version: Where the store keeps versions.
+        modified_s: When it was written, in seconds since 1970 by the clock of the
+            store; None where it was not asked. It tells no contents apart.
     """
 
     key: str
     size_bytes: int
     tag: str | None
     version: str | None
+    modified_s: float | None = field(default=None, compare=False)
 
 
 class ObjectStore:
@@ -245,4 +248,10 @@ def object_changed(place: str) -> SourceChangedError:
 
 
 def _info(meta: Any) -> ObjectInfo:  # noqa: ANN401 - a mapping of the library
-    return ObjectInfo(meta["path"], meta["size"], meta["e_tag"], meta["version"])
+    return ObjectInfo(
+        meta["path"],
+        meta["size"],
+        meta["e_tag"],
+        meta["version"],
+        meta["last_modified"].timestamp(),
+    )

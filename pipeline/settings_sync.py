@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 PLAN_MAX_AGE_S: Final = 86_400.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_ADDRESS: Final = re.compile(r"(s3|gs|az)://[^/\s@?#]+(/[^\s?#]*)?")
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,6 +41,16 @@ class GuardSettings(BaseModel, extra="forbid", frozen=True):
     accepted_values: dict[str, tuple[str | int | float | bool, ...]] = {}
 
 
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise PydanticCustomError(
+            "address",
+            "must be s3://BUCKET/PREFIX, gs:// or az://, without credentials: these "
+            "are taken from the environment",
+        )
+    return text
+
+
 class SyncSettings(BaseModel, extra="forbid", frozen=True):
     """
     What `plan`, `apply` and `sync` do beside an import.
@@ -49,9 +62,12 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
         canary: Whether a few rows of every shape are sent and read back before the
             others; of more than 100 rows.
         guards: What stops a `sync` before it sends.
+        state: `s3://BUCKET/PREFIX`, `gs://` or `az://`, where what was confirmed is
+            kept for several machines; without it, in the work folder.
     """
 
     fields: Literal["all", "changed"] = "all"
     plan_max_age: _Seconds = PLAN_MAX_AGE_S
     canary: bool = True
     guards: GuardSettings = GuardSettings()
+    state: Annotated[str, AfterValidator(_address)] | None = None

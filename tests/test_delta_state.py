@@ -13,11 +13,11 @@ from pipeline.delta.digests import KEY_COLUMNS, bucket_of
 from pipeline.delta.plan import Night
 from pipeline.delta.state import (
     NIGHTS,
-    STATE_NAME,
     StateRecord,
     StateStore,
     with_night,
 )
+from pipeline.delta.state_objects import STATE_NAME
 from pipeline.errors import JournalDamagedError, SettingsError
 
 KEYS = dict.fromkeys(KEY_COLUMNS, pl.UInt64())

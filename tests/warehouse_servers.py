@@ -193,11 +193,16 @@ def _make_database(port: int) -> None:
         connection.execute(f"CREATE DATABASE {DATABASE}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ObjectService:
     """An S3 service on this machine, and the variables that lead to it."""
 
-    url: str
+    port: int = 0
+    _server: ThreadedMotoServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -209,6 +214,20 @@ class ObjectService:
             "AWS_ALLOW_HTTP": "true",
         }
 
+    def appear(self) -> None:
+        """Serve, with what it held; does nothing while it does."""
+        if self._server is None:
+            self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+            self._server.start()
+            _, self.port = self._server.get_host_and_port()
+
+    def vanish(self) -> None:
+        """Refuse connections."""
+        if self._server is not None:
+            self._server.stop()
+            self._server._server.server_close()  # noqa: SLF001 - it keeps the port
+            self._server = None
+
     def make_bucket(self, name: str) -> None:
         httpx.put(f"{self.url}/{name}").raise_for_status()
 
@@ -216,9 +235,13 @@ class ObjectService:
         """Ask for rights that nobody has, from the next request on."""
         self._tell("reset-auth", b"0")
 
+    def permit(self) -> None:
+        """Ask for no rights any more."""
+        self._tell("reset-auth", b"inf")
+
     def forget(self) -> None:
         """Be as new: what it holds is shared by all services of a process."""
-        self._tell("reset-auth", b"inf")
+        self.permit()
         self._tell("reset", b"")
 
     def _tell(self, what: str, content: bytes) -> None:
@@ -229,12 +252,11 @@ class ObjectService:
 @contextmanager
 def running_s3() -> Iterator[ObjectService]:
     """Serve S3 until the block ends."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
+    service = ObjectService()
+    service.appear()
     try:
-        _, port = server.get_host_and_port()
-        service = ObjectService(f"http://127.0.0.1:{port}")
         yield service
+        service.appear()
         service.forget()
     finally:
-        server.stop()
+        service.vanish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
@@ -18,13 +18,16 @@ from pipeline.continuing import job_of_run, run_to_resume, versions_at_work
 from pipeline.delta.applied_files import Applied, write_applied
 from pipeline.delta.confirming import (
     PLANNED_COMMANDS,
+    announce,
     catch_up,
+    confirm,
     newest_generation,
 )
 from pipeline.delta.lanes import Sending
+from pipeline.delta.lease import USUAL_TIME, LeaseTime
+from pipeline.delta.places import opened_state
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import read_plan
-from pipeline.delta.state import StateStore
 from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError, StaleRunError
 from pipeline.files import make_work_dir, remove_drafts, sha256_of
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from pipeline.delivery import DeliveryReport
     from pipeline.delta.plan import Plan
     from pipeline.delta.reading_back import CanaryReport
+    from pipeline.delta.state import StateStore
     from pipeline.outcomes import RowCounts
     from pipeline.progress import ProgressView
     from pipeline.resuming import ResumePlan
@@ -64,6 +68,7 @@ class ApplyRequest:
         is_replanned: Of an interrupted run, what is not proven may be sent in new
             bodies.
         now: Seconds since 1970.
+        lease_time: The time of the lock of a state on object storage.
     """
 
     work_dir: Path
@@ -81,6 +86,7 @@ class ApplyRequest:
         lambda _counts, error, n_wrong: int(error is not None or n_wrong > 0)
     )
     now: Callable[[], float] = time.time
+    lease_time: LeaseTime = USUAL_TIME
 
     @property
     def folder(self) -> Path:
@@ -149,8 +155,17 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         at = connected(connector, plan.workspace, stop=request.stop)
         async with at as (client, workspace):
             request.on_workspace(workspace)
-            with _at_work(request, plan, workspace) as journal:
-                store = StateStore(request.work_dir, plan.workspace, plan.dataset)
+            with (
+                _at_work(request, plan, workspace) as journal,
+                opened_state(
+                    job.sync.state,
+                    request.work_dir,
+                    (plan.workspace, plan.dataset),
+                    f"{request.command} {plan.plan_id}",
+                    on_lost=request.stop.request,
+                    time=request.lease_time,
+                ) as store,
+            ):
                 run, resumed = _begun(request, plan, journal, store, scratch)
                 if resumed is not None:
                     request.on_resume(run, resumed)
@@ -166,9 +181,9 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                     connector=connector,
                     resumed=resumed,
                 )
-                report = await _applied(request, sending, run, workspace)
-                catch_up(store, journal, request.work_dir, scratch / "proven")
-    return report
+                report = await _applied(request, sending, run, workspace, store)
+                error = confirm(store, journal, request.work_dir, scratch / "proven")
+    return replace(report, error=report.error or error)
 
 
 @contextmanager
@@ -189,11 +204,16 @@ def _at_work(
 
 
 async def _applied(
-    request: ApplyRequest, sending: Sending, run: Run, workspace: Workspace
+    request: ApplyRequest,
+    sending: Sending,
+    run: Run,
+    workspace: Workspace,
+    store: StateStore,
 ) -> ApplyReport:
     """Send, write down how every row ended, and end the run."""
     journal = sending.journal
     delivery, error = await sending.send()
+    error = store.lost or error  # it asked to stop
     applied = write_applied(request.folder, journal.outcomes(run.run_id))
     journal.end_run(
         run.run_id,
@@ -223,9 +243,11 @@ def _job(request: ApplyRequest, plan: Plan) -> Job:
             "job back as it was, or make a new plan"
         )
     planned = job_of_run(request.work_dir, request.plan_id)
+    sync = filed.sync if filed else planned.sync
     now = {
         "delivery": request.delivery or planned.delivery,
-        "sync": filed.sync if filed else planned.sync,
+        # The plan was made from the state that lay there.
+        "sync": sync.model_copy(update={"state": planned.sync.state}),
     }
     return planned.model_copy(update=now)
 
@@ -245,6 +267,15 @@ def _begun(
         generation = caught.record.generation if caught.record else 0
         _check_fresh(request, plan, generation, newest_generation(store, journal))
         run = _run_record(request, plan)
+        generation = 1 + max((other.generation for other in runs), default=0)
+        announced = replace(run, generation=generation)
+        announce(
+            store,
+            announced,
+            plan=plan,
+            folder=request.folder,
+            scratch=scratch / "announced",
+        )
         journal.begin_run(run)
         return run, None
     if known.state is RunState.DONE:
@@ -254,6 +285,17 @@ def _begun(
         )
     newest = newest_of(runs, known)
     check_newest(known.run_id, None if newest is known else newest.run_id)
+    if store.is_shared:
+        caught = catch_up(store, journal, request.work_dir, scratch / "before")
+        last = caught.record.run_id if caught.record else known.run_id
+        check_newest(known.run_id, None if last == known.run_id else last)
+        announce(
+            store,
+            known,
+            plan=plan,
+            folder=request.folder,
+            scratch=scratch / "announced",
+        )
     versions = versions_at_work()
     resumed = plan_resume(
         known,

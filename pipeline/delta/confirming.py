@@ -4,6 +4,11 @@ proof is known no more.
 
 `catch_up` folds in whatever runs of the dataset the state does not know yet. It may be
 interrupted at any instant and repeated at will.
+
+A state on object storage outlives work folders, and their journals. So `announce` names
+a run there before it sends, and takes back what is known of its rows: whatever becomes
+of that work folder, these rows are sent again. What a journal proves of a run that
+another work folder has overtaken proves nothing of the CRM any more.
 """
 
 from __future__ import annotations
@@ -25,22 +30,31 @@ from pipeline.delta.plan_files import (
     vanished_persons,
 )
 from pipeline.delta.state import StateRecord, with_night
-from pipeline.errors import SettingsError, SourceChangedError
+from pipeline.errors import (
+    AccessError,
+    PatienceEndedError,
+    RemoteError,
+    SettingsError,
+    SourceChangedError,
+    StaleRunError,
+)
 from pipeline.journal_tables import RunState
 from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
+    from pipeline.errors import PipelineError
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
     from pipeline.records import BatchOutcome
 
 # What runs that a plan was made for are recorded under.
 PLANNED_COMMANDS: Final = ("apply", "sync")
+_SETTLED_RUNS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,9 @@ def catch_up(
     record = store.record()
     reasons: list[str] = []
     runs = _runs(store, journal)
+    own = {run.run_id for run in runs}
+    if store.is_shared and record is not None and record.run_id not in own:
+        return _overtaken(store, record, runs, journal, (work_dir, scratch))
     for run in runs:
         if record is not None and not _may_be_news(record, run):
             continue
@@ -88,10 +105,10 @@ def catch_up(
         if plan is None:
             if record is not None:
                 reasons.append(why)
-                record = _forgotten(store, record, run)
+                record = _forgotten(store, _named(record, run))
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
-        proven = _proven(folder, batches, scratch / run.run_id)
+        proven = _proven(folder, _proofs(folder, batches), scratch / run.run_id)
         news = _record(store, record, run, plan)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
@@ -99,6 +116,64 @@ def catch_up(
             is_anew=record is not None and record.key_id != plan.key_id,
         )
     return CaughtUp(record, tuple(reasons))
+
+
+def announce(
+    store: StateStore, run: Run, *, plan: Plan, folder: Path, scratch: Path
+) -> None:
+    """
+    Name a run that is about to send, and trust nothing of its rows until it is proven.
+
+    Does nothing to a state in a work folder: there the journal is always at hand.
+
+    Args:
+        run: With the generation that it has in the journal, or will have.
+        folder: Of its plan.
+        scratch: As for `catch_up`.
+
+    Raises:
+        As `StateStore.record` and `StateStore.change`; then nothing may be sent.
+    """
+    if not store.is_shared:
+        return
+    new = StateRecord(store.workspace, store.dataset, plan.key_id)
+    known = store.record() or new
+    doubt = _proven(folder, lambda frame: frame.with_columns(_DOUBT), scratch)
+    store.change(
+        replace(_named(known, run), key_id=plan.key_id, run_mark="", is_final=False),
+        doubt.bucket,
+        is_anew=known.key_id != plan.key_id,
+    )
+
+
+def confirm(
+    store: StateStore, journal: Journal, work_dir: Path, scratch: Path
+) -> PipelineError | None:
+    """
+    Catch up at the end of a run; return what kept the state from learning of it.
+
+    The run is over and its rows are proven in the journal, so the next plan of this
+    work folder makes up for it.
+
+    Raises:
+        CannotWriteError, JournalDamagedError, SettingsError: As `catch_up`.
+    """
+    left: PipelineError | None = None
+    for attempt in ("first", "again"):
+        try:
+            catch_up(store, journal, work_dir, scratch / attempt)
+        except StaleRunError as error:
+            left = error  # seen from what counts now, the run may be another's
+        except (RemoteError, AccessError) as error:
+            is_away = isinstance(error, RemoteError)
+            kind = PatienceEndedError if is_away else type(error)
+            return kind(
+                f"the state could not be brought up to date: {error}. Every proof is "
+                "in the journal, and the next plan of this work folder catches up first"
+            )
+        else:
+            return None
+    return left
 
 
 def newest_generation(store: StateStore, journal: Journal) -> int:
@@ -148,8 +223,56 @@ def _plan_of(run: Run, folder: Path) -> tuple[Plan | None, str]:
         )
 
 
-def _forgotten(store: StateStore, record: StateRecord, run: Run) -> StateRecord:
-    news = replace(record, run_generation=run.generation, is_final=True)
+def _overtaken(
+    store: StateStore,
+    record: StateRecord,
+    runs: Sequence[Run],
+    journal: Journal,
+    places: tuple[Path, Path],
+) -> CaughtUp:
+    """
+    Take back what is known of rows that were sent before another work folder's, or
+    after: nobody knows.
+    """
+    work_dir, scratch = places
+    settled = {run.generation for run in runs if run.run_id in record.settled}
+    last = max(settled, default=0)
+    for run in runs:
+        batches = journal.outcomes(run.run_id)
+        if run.generation <= last or not (batches or run.purged_at):
+            continue
+        folder = work_dir / "runs" / run.run_id
+        plan, why = _plan_of(run, folder)
+        is_same_key = plan is not None and plan.key_id == record.key_id
+        record = replace(record, settled=_with(record.settled, runs[-1].run_id))
+        if not is_same_key:
+            why = why or (
+                f"run {run.run_id} had another key for its digests, so nobody knows "
+                "whose rows it sent"
+            )
+            return CaughtUp(_forgotten(store, record), (why,))
+        record = replace(record, settled=_with(record.settled, run.run_id))
+        sent = _proven(folder, _proofs(folder, batches, _DOUBT), scratch / run.run_id)
+        record = store.change(record, sent.bucket)
+    return CaughtUp(record)
+
+
+def _named(record: StateRecord, run: Run) -> StateRecord:
+    """Return the record with another run as the last one."""
+    settled = record.settled
+    if record.is_final and record.run_id not in ("", run.run_id):
+        settled = _with(settled, record.run_id)
+    return replace(
+        record, run_id=run.run_id, run_generation=run.generation, settled=settled
+    )
+
+
+def _with(settled: tuple[str, ...], run_id: str) -> tuple[str, ...]:
+    return (*(name for name in settled if name != run_id), run_id)[-_SETTLED_RUNS:]
+
+
+def _forgotten(store: StateStore, record: StateRecord) -> StateRecord:
+    news = replace(record, is_final=True)
     return store.change(news, lambda _bucket: None, is_anew=True)
 
 
@@ -180,29 +303,44 @@ class _Proven:
         return pl.DataFrame(schema=schema) if sent is None else sent, gone
 
 
-def _proven(folder: Path, batches: Sequence[BatchOutcome], scratch: Path) -> _Proven:
-    assembly = planned_assembly(folder, batches)
-    columns = pl.read_parquet_schema(folder / ROWS_NAME)
-    fields = field_columns(columns)
+def _proven(
+    folder: Path, proofs: Callable[[pl.DataFrame], pl.DataFrame], scratch: Path
+) -> _Proven:
+    """
+    Return what is to be known of the rows of a plan.
+
+    Args:
+        proofs: Returns the planned rows that were sent, with a column proof.
+    """
+    fields = field_columns(pl.read_parquet_schema(folder / ROWS_NAME))
     with DigestSet(scratch) as sent:
         for frame in planned_frames(folder):
-            told = assembly.outcomes(frame.select(ROW_KEY))
-            known = told.filter(pl.col("batch_no").is_not_null()).select(
-                *ROW_KEY, _proof()
-            )
-            rows = frame.join(known, on=ROW_KEY, how="inner")
-            sent.add(rows.select(*KEY_COLUMNS, "proof", *fields))
+            sent.add(proofs(frame).select(*KEY_COLUMNS, "proof", *fields))
     vanished = vanished_persons(folder).with_columns(bucket_of())
     return _Proven(sent, fields, vanished)
 
 
-def _proof() -> pl.Expr:
-    return (
-        pl.when(pl.col("state") == State.ACCEPTED.value)
-        .then(pl.lit(Proof.ACCEPTED.value))
-        .otherwise(pl.lit(Proof.DOUBTFUL.value))
-        .alias("proof")
-    )
+_DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")
+_BY_STATE: Final = (
+    pl.when(pl.col("state") == State.ACCEPTED.value)
+    .then(pl.lit(Proof.ACCEPTED.value))
+    .otherwise(pl.lit(Proof.DOUBTFUL.value))
+    .alias("proof")
+)
+
+
+def _proofs(
+    folder: Path, batches: Sequence[BatchOutcome], proof: pl.Expr = _BY_STATE
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Return what says of planned rows what the journal proves of them."""
+    assembly = planned_assembly(folder, batches)
+
+    def proofs(frame: pl.DataFrame) -> pl.DataFrame:
+        told = assembly.outcomes(frame.select(ROW_KEY))
+        known = told.filter(pl.col("batch_no").is_not_null()).select(*ROW_KEY, proof)
+        return frame.join(known, on=ROW_KEY, how="inner")
+
+    return proofs
 
 
 def _record(
@@ -222,9 +360,5 @@ def _record(
         )
         nights = with_night(nights, night)
     return replace(
-        known,
-        key_id=plan.key_id,
-        rules=plan.rules,
-        run_generation=run.generation,
-        nights=nights,
+        _named(known, run), key_id=plan.key_id, rules=plan.rules, nights=nights
     )

@@ -29,6 +29,7 @@ from pipeline.delta.digests import (
 )
 from pipeline.delta.examples import planned_examples
 from pipeline.delta.guards import judge
+from pipeline.delta.places import opened_state
 from pipeline.delta.plan import (
     Figures,
     Plan,
@@ -44,7 +45,6 @@ from pipeline.delta.selecting import (
     select_rows,
     selection,
 )
-from pipeline.delta.state import StateStore
 from pipeline.encoder import encode_slice
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.confirming import CaughtUp
     from pipeline.delta.examples import PlannedRow
-    from pipeline.delta.state import StateRecord
+    from pipeline.delta.state import StateRecord, StateStore
     from pipeline.records import Transformed
     from pipeline.settings import Job
     from pipeline.transform import TransformPlan
@@ -155,7 +155,11 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
                 workspace,
             ):
                 request.line.on_workspace(workspace)
-            return _planned(request, line, check, store, workspace)
+            told = (workspace.guid, dataset_of(request.line.job))
+            place = request.line.job.sync.state
+            with opened_state(place, work_dir, told, f"plan {line.run_id}") as states:
+                rows = _Rows(line, check, store)
+                return _planned(request, rows, workspace, states)
 
 
 def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
@@ -189,14 +193,10 @@ class _Rows:
 
 
 def _planned(
-    request: PlanRequest,
-    line: Line,
-    check: CheckResult,
-    store: SliceStore,
-    workspace: Workspace,
+    request: PlanRequest, rows: _Rows, workspace: Workspace, states: StateStore
 ) -> PlanReport:
+    line, check = rows.line, rows.check
     work_dir, scratch = request.line.work_dir, line.scratch
-    states = StateStore(work_dir, workspace.guid, dataset_of(request.line.job))
     with Journal.open(work_dir / JOURNAL_NAME) as journal:
         caught = catch_up(states, journal, work_dir, scratch / "proven")
         newest = newest_generation(states, journal)
@@ -204,7 +204,6 @@ def _planned(
     known, n_known = DigestSet(scratch / "nobody"), 0
     if record is not None and record.key_id == key_id(request.key):
         known, n_known = states.digests(record), record.n_persons
-    rows = _Rows(line, check, store)
     compared = compare_rows(
         rows.encoded(),
         known,
@@ -387,8 +386,9 @@ def _reasons(request: PlanRequest, line: Line, caught: CaughtUp) -> list[str]:
     elif record.key_id != key_id(request.key):
         reasons.append(
             "the key of the digests is not the one that the state was made with: "
-            "nothing can be compared, so every row is new. Bring the old key back, or "
-            "apply this plan to begin with a new one"
+            "nothing can be compared, so every row is new. Bring the old key back "
+            "(CRM_PIPELINE_KEY, or the file `key` of the work folder that it was in), "
+            "or apply this plan to begin with a new one"
         )
     else:
         reasons += mapping_words(record.rules or {}, rule_digests(line.mapping))

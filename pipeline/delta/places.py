@@ -1,0 +1,65 @@
+"""Where the state of a dataset lies: in the work folder, or on object storage."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pipeline.delta.lease import USUAL_TIME, Lease, LeaseTime, held
+from pipeline.delta.state import StateStore, state_name
+from pipeline.delta.state_objects import StateObjects
+from pipeline.sources.query import missing_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pipeline.objects import ObjectStore
+
+
+@contextmanager
+def opened_state(
+    url: str | None,
+    work_dir: Path,
+    told: tuple[str, str],
+    about: str,
+    *,
+    on_lost: Callable[[], None] = lambda: None,
+    time: LeaseTime = USUAL_TIME,
+) -> Iterator[StateStore]:
+    """
+    Give the state of a dataset; one on object storage is locked for the block.
+
+    Args:
+        url: `s3://BUCKET/PREFIX`, `gs://` or `az://`; None for the work folder.
+        told: Workspace and dataset.
+        about: What is done, for whoever finds the lock.
+        on_lost: Called from another thread when the lock counts no more; why stands in
+            `StateStore.lost`.
+
+    Raises:
+        LockedError: Another run holds it.
+        SettingsError: There is no such bucket, or the extra `cloud` is not installed.
+        AccessError, RemoteError: As the store answers.
+    """
+    if url is None:
+        yield StateStore(work_dir, *told)
+        return
+    scheme, _, rest = url.partition("://")
+    prefix = rest.partition("/")[2].strip("/")
+    folder = f"{prefix}/{state_name(*told)}".lstrip("/")
+    lease = Lease(_object_store(url, scheme), folder, time, on_lost, about)
+    with held(lease):
+        yield StateStore(work_dir, *told, StateObjects(lease))
+
+
+def _object_store(url: str, scheme: str) -> ObjectStore:
+    try:
+        module = import_module("pipeline.objects")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pipeline"):
+            raise
+        raise missing_extra(f"a state at {scheme}://", "cloud") from None
+    store: ObjectStore = module.ObjectStore(url)
+    return store
