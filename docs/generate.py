@@ -125,12 +125,17 @@ SUMMARY_KEYS: Final = {
 # Of `plan`, `apply` and `sync` alone.
 PLAN_KEYS: Final = {
     "plan_id": "The name of the plan, and of the run that applies it.",
+    "mode": "`sync.mode` of the job.",
     "state_generation": "Of the state that it was made from; 0 when there was none.",
     "new": "Rows of persons of whom nothing is confirmed.",
     "changed": "Rows with a field that differs from what was confirmed.",
     "unchanged": "Rows that are not sent.",
     "vanished": "Persons who were confirmed and have no row that can be sent. Nothing "
     "is done about them.",
+    "held_back": "Code → rows that the mode does not let go; they are blocked.",
+    "adopted": "Persons of whom the export of `--crm` showed what the CRM holds, and "
+    "that was taken for confirmed.",
+    "looked_up": "Persons that the CRM was asked for.",
     "changed_fields": "Field → changed rows in which it differs.",
     "lost_fields": "Field → rows that had it and do not give it any more; the CRM "
     "keeps it.",
@@ -240,6 +245,7 @@ CERTIFICATE_KEYS: Final = {
     "file": "`name`, `sha256`, `detail`; `json_columns`: columns with JSON in every "
     "cell, which `import` reads from here; `spreadsheet_safe`; `absent_rows`: rows of "
     "the file of identifiers whose profile is not there.",
+    "workspace": "GUID of the workspace that was exported.",
 }
 COLUMNS_OF_AN_EXPORT: Final = (
     "A file has the same columns of the same types whatever the profiles hold: "

@@ -252,6 +252,8 @@ ROW_CODES: Final = {
     "REFUSED": "The service refused this row.",
     "QUARANTINED": "The service fails on this row alone; send it again later "
     "(retry: true).",
+    "MODE_EXISTS": "In the CRM already, and the mode is create-only.",
+    "MODE_ABSENT": "Not in the CRM, and the mode is update-only.",
     "PHONE_SHARED": "A phone-only row; its phone also stands on a row with more.",
 }
 

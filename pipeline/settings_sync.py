@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 PLAN_MAX_AGE_S: Final = 86_400.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _ADDRESS: Final = re.compile(r"(s3|gs|az)://[^/\s@?#]+(/[^\s?#]*)?")
+LOOKUP_BUDGET: Final = 1_000
 _Share = Annotated[float, Field(ge=0, le=1)]
+SyncMode = Literal["upsert", "update-only", "create-only"]
 
 
 class GuardSettings(BaseModel, extra="forbid", frozen=True):
@@ -56,6 +58,10 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
     What `plan`, `apply` and `sync` do beside an import.
 
     Attributes:
+        mode: Whom rows may be sent of: everybody, only persons that the CRM has
+            already, or only persons that it does not have.
+        lookup_budget: Persons that the CRM may be asked for, where a mode depends on
+            them and neither the state nor `--crm` knows.
         fields: Of a changed row, `all` of its fields are sent, or its identifiers and
             the `changed` ones alone.
         plan_max_age: Seconds after which a plan is not begun any more.
@@ -66,6 +72,8 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
             kept for several machines; without it, in the work folder.
     """
 
+    mode: SyncMode = "upsert"
+    lookup_budget: Annotated[int, Field(ge=0)] = LOOKUP_BUDGET
     fields: Literal["all", "changed"] = "all"
     plan_max_age: _Seconds = PLAN_MAX_AGE_S
     canary: bool = True

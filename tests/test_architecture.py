@@ -41,6 +41,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delta.guards",
                 "delta.plan",
                 "delta.selecting",
+                "delta.shown",
                 "encoder",
                 "folding",
                 "endings",

@@ -180,6 +180,7 @@ def _planning(
         job_file=found.path,
         filed=None if found.path is None else found.job,
         is_full=flags["full"],
+        crm=None if flags["crm"] is None else Path(flags["crm"]),
     )
     return request, connector_for(job, flags)
 

@@ -137,6 +137,12 @@ full_option = click.option(
     help="Plan every row, also what the CRM has already: that may start automations, "
     "and replaces what people changed there.",
 )
+crm_option = click.option(
+    "--crm",
+    metavar="FILE",
+    help="An export of the workspace: a first plan takes what it shows for confirmed, "
+    "and sync.mode learns from it whom the CRM has.",
+)
 source_options = _stacked(
     click.option(
         "--format",

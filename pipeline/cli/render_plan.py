@@ -19,11 +19,15 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
     done = plan.figures
     return {
         "plan_id": plan.plan_id,
+        "mode": plan.mode,
         "state_generation": plan.state_generation,
         "new": done.n_new,
         "changed": done.n_changed,
         "unchanged": done.n_unchanged,
         "vanished": done.n_vanished,
+        "held_back": done.held_back,
+        "adopted": done.n_adopted,
+        "looked_up": done.n_looked_up,
         "changed_fields": done.changed_fields,
         "lost_fields": done.lost_fields,
         "erased_fields": done.erased_fields,
@@ -45,6 +49,7 @@ def plan_summary(report: PlanReport, exit_code: int, seconds: float) -> dict[str
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a plan would do, in words, within 80 columns."""
     done = plan.figures
+    n_held_back = sum(done.held_back.values())
     lines = [
         f"plan {plan.plan_id}, against generation {plan.state_generation} of state:",
         f"  {done.n_new:>11,} new",
@@ -52,6 +57,11 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  {done.n_unchanged:>11,} unchanged, not sent",
         f"  {done.n_vanished:>11,} vanished: no row that can be sent; not acted on",
     ]
+    if n_held_back or plan.mode != "upsert":
+        lines.append(f"  {n_held_back:>11,} held back, as the mode is {plan.mode}")
+    if done.n_looked_up:
+        asked = counted(done.n_looked_up, "person")
+        lines.append(f"the CRM was asked for {asked}")
     for words, found in (
         ("lost a field that they had; the CRM keeps it", done.lost_fields),
         ("erase a field", done.erased_fields),

@@ -8,7 +8,7 @@ in a series of whole numbers, one for each file, so memory grows by four bytes a
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from pipeline.delta.digest_set import DigestSet, all_buckets
 from pipeline.delta.digests import KEY_COLUMNS, field_columns, field_of
 from pipeline.errors import InvariantError
 from pipeline.identity import packed_row, unpacked_row
+from pipeline.records import ROWS_A_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,7 +80,29 @@ class Comparison:
         for code, numbers in enumerate(self.changed, FIRST_CHANGED):
             for name in named_fields(numbers, self.columns):
                 found[name] += self.n_rows[code]
-        return found
+        return +found
+
+    def changed_rows(self) -> pl.Series:
+        """Return the changed rows, as `identity.packed_row`."""
+        found = [
+            (codes >= FIRST_CHANGED).arg_true().cast(pl.UInt64)
+            + (source_no * ROWS_A_FILE + 1)
+            for source_no, codes in enumerate(self.codes)
+        ]
+        return pl.concat([pl.Series("row", [], pl.UInt64), *found])
+
+    def without(self, rows: pl.Series) -> Comparison:
+        """Return the same with rows that cannot be sent, as `identity.packed_row`."""
+        n_rows, codes = self.n_rows.copy(), list(self.codes)
+        places = rows.to_frame("row").select(*unpacked_row())
+        for (source_no,), part in places.group_by("source_no"):
+            number = int(str(source_no))
+            at = part["row_no"] - 1
+            for code, n in codes[number].gather(at).value_counts().iter_rows():
+                n_rows[code] -= n
+            nothing = pl.repeat(NOT_SENDABLE, len(at), dtype=pl.UInt32, eager=True)
+            codes[number] = codes[number].clone().scatter(at, nothing)
+        return replace(self, codes=tuple(codes), n_rows=n_rows)
 
 
 def compare_rows(

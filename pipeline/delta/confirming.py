@@ -27,6 +27,7 @@ from pipeline.delta.plan_files import (
     planned_assembly,
     planned_frames,
     read_plan,
+    seen_frames,
     vanished_persons,
 )
 from pipeline.delta.state import StateRecord, with_night
@@ -108,6 +109,7 @@ def catch_up(
                 record = _forgotten(store, _named(record, run))
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
+        record = _with_seen(store, record, plan, folder, scratch / f"{run.run_id}-seen")
         proven = _proven(folder, _proofs(folder, batches), scratch / run.run_id)
         news = _record(store, record, run, plan)
         record = store.change(
@@ -276,6 +278,35 @@ def _forgotten(store: StateStore, record: StateRecord) -> StateRecord:
     return store.change(news, lambda _bucket: None, is_anew=True)
 
 
+def _with_seen(
+    store: StateStore,
+    record: StateRecord | None,
+    plan: Plan,
+    folder: Path,
+    scratch: Path,
+) -> StateRecord | None:
+    """
+    Let the state learn what a plan saw before it was made; its rows come over that.
+
+    The run counts as unknown still, so a crash after this folds both in once more.
+    """
+    columns: list[str] = []
+    with DigestSet(scratch) as seen:
+        for frame in seen_frames(folder, plan):
+            columns = field_columns(frame.columns)
+            accepted = pl.lit(Proof.ACCEPTED.value).alias("proof")
+            seen.add(frame.select(*KEY_COLUMNS, accepted, *columns))
+    if not columns:
+        return record
+    nobody = pl.DataFrame(schema={**_NAMES, "bucket": pl.UInt32()})
+    known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
+    return store.change(
+        replace(known, key_id=plan.key_id),
+        _Proven(seen, columns, nobody).bucket,
+        is_anew=known.key_id != plan.key_id,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Proven:
     """
@@ -292,9 +323,8 @@ class _Proven:
     vanished: pl.DataFrame
 
     def bucket(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        names = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
         schema = {
-            **names,
+            **_NAMES,
             "proof": pl.String(),
             **dict.fromkeys(self.fields, pl.UInt64()),
         }
@@ -320,6 +350,7 @@ def _proven(
     return _Proven(sent, fields, vanished)
 
 
+_NAMES: Final = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
 _DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")
 _BY_STATE: Final = (
     pl.when(pl.col("state") == State.ACCEPTED.value)

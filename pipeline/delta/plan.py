@@ -16,10 +16,12 @@ from pipeline.records import Fingerprint
 
 if TYPE_CHECKING:
     from pipeline.settings import Job, Mapping
+    from pipeline.settings_sync import SyncMode
 
 PLAN_NAME: Final = "plan.json"
 ROWS_NAME: Final = "rows.parquet"
 VANISHED_NAME: Final = "vanished.parquet"
+SEEN_NAME: Final = "seen.parquet"
 PLAN_VERSION: Final = 1
 # What shapes no body and chooses no row.
 _NO_SHAPE: Final = {"work_dir", "keep_runs_days", "verify", "delivery", "sync"}
@@ -46,6 +48,9 @@ class Figures:
         odd_values: Field → persons with a value that is not accepted.
         n_bytes: Of all bodies.
         n_requests: That the rows need.
+        n_adopted: Persons of whom an export showed what the CRM holds.
+        n_looked_up: Persons that the CRM was asked for.
+        held_back: Code → rows that the mode does not let go.
     """
 
     n_read: int = 0
@@ -63,6 +68,9 @@ class Figures:
     odd_values: dict[str, int] = field(default_factory=dict)
     n_bytes: int = 0
     n_requests: int = 0
+    n_adopted: int = 0
+    n_looked_up: int = 0
+    held_back: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_planned(self) -> int:
@@ -71,8 +79,9 @@ class Figures:
 
     @property
     def n_persons(self) -> int:
-        """Persons of the source that could be sent."""
-        return self.n_planned + self.n_unchanged
+        """Persons of the source that could be sent, in one mode or another."""
+        n_held_back = sum(self.held_back.values())
+        return self.n_planned + self.n_unchanged + n_held_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class Plan:
         fingerprints: Of the files of the source.
         files: Name of a file of the plan → SHA-256.
         reasons: Why rows are planned that do not differ, in words.
+        mode: Whom its rows may be of.
         trips: What stops `sync` from applying it, in words.
     """
 
@@ -113,6 +123,7 @@ class Plan:
     fingerprints: tuple[Fingerprint, ...]
     files: dict[str, str]
     figures: Figures
+    mode: SyncMode = "upsert"
     reasons: tuple[str, ...] = ()
     trips: tuple[str, ...] = ()
     version: int = PLAN_VERSION
@@ -184,6 +195,8 @@ def mapping_digest(job: Job) -> str:
     shape["source"].pop("path")
     shape["workspace"].pop("guid")
     shape["fields"] = job.sync.fields
+    if job.sync.mode != "upsert":
+        shape["mode"] = job.sync.mode
     return _digest(shape)
 
 

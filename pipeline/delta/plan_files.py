@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.delta.digests import KEY_COLUMNS
-from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, VANISHED_NAME, plan_json, plan_of
+from pipeline.delta.plan import (
+    PLAN_NAME,
+    ROWS_NAME,
+    SEEN_NAME,
+    VANISHED_NAME,
+    plan_json,
+    plan_of,
+)
 from pipeline.errors import SettingsError, SourceChangedError, SourceError
 from pipeline.files import sha256_of
 from pipeline.identity import packed_row
@@ -62,6 +69,19 @@ def write_vanished(folder: Path, frames: Iterable[pl.DataFrame]) -> dict[str, st
     """Write the persons that have no row any more; as `write_rows`."""
     schema = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
     return _write(folder / VANISHED_NAME, frames, schema)
+
+
+def write_seen(
+    folder: Path, frames: Iterable[pl.DataFrame], fields: Iterable[str]
+) -> dict[str, str]:
+    """
+    Write what was seen of persons whom the state does not know; as `write_rows`.
+
+    Args:
+        frames: `KEY_COLUMNS` and the digest columns *fields*; null is not known.
+    """
+    schema = dict.fromkeys((*KEY_COLUMNS, *fields), pl.UInt64())
+    return _write(folder / SEEN_NAME, frames, schema)
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -118,11 +138,21 @@ def planned_frames(folder: Path) -> Iterator[pl.DataFrame]:
 
     Cost: memory of a window.
     """
-    rows = pl.scan_parquet(folder / ROWS_NAME)
+    for window in _windows(folder / ROWS_NAME):
+        yield from window.partition_by("lane", maintain_order=True)
+
+
+def seen_frames(folder: Path, plan: Plan) -> Iterator[pl.DataFrame]:
+    """Give what `write_seen` wrote; nothing where nobody was seen."""
+    if SEEN_NAME in plan.files:
+        yield from _windows(folder / SEEN_NAME)
+
+
+def _windows(path: Path) -> Iterator[pl.DataFrame]:
+    rows = pl.scan_parquet(path)
     n_rows = rows.select(pl.len()).collect().item()
     for first in range(0, n_rows, WINDOW_ROWS):
-        window = rows.slice(first, WINDOW_ROWS).collect()
-        yield from window.partition_by("lane", maintain_order=True)
+        yield rows.slice(first, WINDOW_ROWS).collect()
 
 
 def planned_bodies(folder: Path) -> Iterator[Encoded]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -21,7 +21,6 @@ from pipeline.continuing import dataset_of, remember_job
 from pipeline.delta.canary import Canary
 from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
 from pipeline.delta.confirming import catch_up, newest_generation
-from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import (
     accepted_digests,
     digests_of,
@@ -29,27 +28,34 @@ from pipeline.delta.digests import (
 )
 from pipeline.delta.examples import planned_examples
 from pipeline.delta.guards import judge
+from pipeline.delta.knowing import known_persons, with_snapshot
+from pipeline.delta.looking_up import LookUp
+from pipeline.delta.modes import Witnesses, hold_back
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan import (
     Figures,
     Plan,
     mapping_digest,
-    mapping_words,
     rule_digests,
 )
-from pipeline.delta.plan_files import write_plan, write_rows, write_vanished
+from pipeline.delta.plan_files import (
+    write_plan,
+    write_rows,
+    write_seen,
+    write_vanished,
+)
 from pipeline.delta.selecting import (
-    WITHDRAWAL_LANE,
     Counts,
     changed_columns,
     select_rows,
     selection,
 )
+from pipeline.delta.snapshot import read_snapshot
+from pipeline.delta.sorting_lanes import lane_by_lane, spooled
 from pipeline.encoder import encode_slice
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
-from pipeline.identity import packed_row
 from pipeline.importer import RunReport, report_of
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.line import ImportRequest, Line, check_line, encoded_slices, open_line
@@ -67,14 +73,14 @@ if TYPE_CHECKING:
     from pipeline.checker import CheckResult
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
-    from pipeline.delta.confirming import CaughtUp
     from pipeline.delta.examples import PlannedRow
+    from pipeline.delta.knowing import Known
+    from pipeline.delta.modes import HeldBack
     from pipeline.delta.state import StateRecord, StateStore
+    from pipeline.errors import PipelineError
     from pipeline.records import Transformed
     from pipeline.settings import Job
     from pipeline.transform import TransformPlan
-
-_ANY_SIZE: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class PlanRequest:
         job_file: Where the job was read, for `apply` to look at again, and *filed* what
             was read there; the job of *line* has the flags in it as well.
         is_full: Every row is planned, whatever is known.
+        crm: An export of the workspace: what a first plan takes for confirmed, and
+            whom the CRM has.
         now: Seconds since 1970.
     """
 
@@ -96,6 +104,7 @@ class PlanRequest:
     job_file: Path | None = None
     filed: Job | None = None
     is_full: bool = False
+    crm: Path | None = None
     now: Callable[[], float] = time.time
 
 
@@ -129,6 +138,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
         LockedError: Another run holds the work folder.
         JournalDamagedError, CannotWriteError: The disk of the work folder.
         StoppedError: Somebody asked to stop.
+        LimitError: More persons would have to be looked up than the budget lets.
     """
     check_base_url(connector.remote.base_url)
     work_dir = request.line.work_dir
@@ -145,21 +155,30 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             check = check_line(line, store)
             stop = check.stop or excess(check.erased, request.line.job.rows.allow_erase)
             if stop is not None:
-                make_private_dir(line.folder)
-                files = write_run_files(
-                    line.folder, line.source, check, check.evidence()
-                )
-                return PlanReport(replace(report_of(line, check, files), error=stop))
+                return _refused(line, check, stop)
             async with connected(connector, line.pin, stop=request.line.stop) as (
-                _,
+                client,
                 workspace,
             ):
                 request.line.on_workspace(workspace)
-            told = (workspace.guid, dataset_of(request.line.job))
-            place = request.line.job.sync.state
-            with opened_state(place, work_dir, told, f"plan {line.run_id}") as states:
-                rows = _Rows(line, check, store)
-                return _planned(request, rows, workspace, states)
+                look_up = LookUp(
+                    client,
+                    connector.clock,
+                    request.line.job.delivery,
+                    request.line.stop,
+                )
+                told = (workspace.guid, dataset_of(request.line.job))
+                place, about = request.line.job.sync.state, f"plan {line.run_id}"
+                with opened_state(place, work_dir, told, about) as states:
+                    rows = _Rows(line, check, store)
+                    return await _planned(request, rows, look_up, workspace, states)
+
+
+def _refused(line: Line, check: CheckResult, stop: PipelineError) -> PlanReport:
+    """Write down what pass 1 found, and that nothing was planned."""
+    make_private_dir(line.folder)
+    files = write_run_files(line.folder, line.source, check, check.evidence())
+    return PlanReport(replace(report_of(line, check, files), error=stop))
 
 
 def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
@@ -192,8 +211,12 @@ class _Rows:
         return self.last[0].exceptions()
 
 
-def _planned(
-    request: PlanRequest, rows: _Rows, workspace: Workspace, states: StateStore
+async def _planned(
+    request: PlanRequest,
+    rows: _Rows,
+    look_up: LookUp,
+    workspace: Workspace,
+    states: StateStore,
 ) -> PlanReport:
     line, check = rows.line, rows.check
     work_dir, scratch = request.line.work_dir, line.scratch
@@ -201,20 +224,21 @@ def _planned(
         caught = catch_up(states, journal, work_dir, scratch / "proven")
         newest = newest_generation(states, journal)
     record = caught.record
-    known, n_known = DigestSet(scratch / "nobody"), 0
-    if record is not None and record.key_id == key_id(request.key):
-        known, n_known = states.digests(record), record.n_persons
-    compared = compare_rows(
-        rows.encoded(),
-        known,
-        check.n_rows,
-        scratch / "today",
-        is_full=request.is_full,
-        accepted=_accepted(request, line),
-    )
+    known = known_persons(states, caught, request.key, scratch / "nobody")
+    if request.crm is not None:
+        known = with_snapshot(
+            known,
+            read_snapshot(request.crm, line, check, workspace),
+            rows.encoded(),
+            scratch / "adopted",
+            is_first=record is None and not newest,
+        )
+    held = await _compared(request, rows, known, look_up)
+    compared = held.compared
     folder = make_private_dir(line.folder)
     digests, counts = _written(request, rows, compared)
-    exceptions = rows.exceptions()
+    digests |= _seen(folder, known, held)
+    exceptions = pl.concat([rows.exceptions(), held.exceptions]).sort("row")
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
         folder,
@@ -225,7 +249,7 @@ def _planned(
         ),
     )
     remember_job(folder, request.line.job, line.source.files)
-    figures = _figures(line, compared, counts, n_known)
+    figures = _figures(line, known, held, counts)
     plan = Plan(
         plan_id=line.run_id,
         made_at=request.now(),
@@ -241,12 +265,44 @@ def _planned(
         fingerprints=check.fingerprints,
         files=digests,
         figures=figures,
-        reasons=tuple(_reasons(request, line, caught)),
+        mode=request.line.job.sync.mode,
+        reasons=known.words(rule_digests(line.mapping), is_full=request.is_full),
         trips=_trips(request, figures, record),
     )
     write_plan(folder, plan)
     report = replace(report_of(line, check, files), workspace=workspace)
     return PlanReport(report, plan, planned_examples(folder, compared))
+
+
+async def _compared(
+    request: PlanRequest, rows: _Rows, known: Known, look_up: LookUp
+) -> HeldBack:
+    """Compare all rows with what is known, and hold back whom the mode does not let."""
+    line, scratch = rows.line, rows.line.scratch
+    compared = compare_rows(
+        rows.encoded(),
+        known.persons,
+        rows.check.n_rows,
+        scratch / "today",
+        is_full=request.is_full,
+        accepted=_accepted(request, line),
+    )
+    witnesses = Witnesses(
+        request.line.job.sync,
+        known.snapshot,
+        known.heard_of,
+        look_up,
+        line.plan.identifiers,
+    )
+    return await hold_back(witnesses, compared, rows.encoded, scratch / "new")
+
+
+def _seen(folder: Path, known: Known, held: HeldBack) -> dict[str, str]:
+    """Write what was seen of persons outside the state, if anything was."""
+    if not known.n_adopted and held.found.is_empty():
+        return {}
+    columns = held.compared.columns
+    return write_seen(folder, known.seen(held.found, columns), columns)
 
 
 def _trips(
@@ -266,9 +322,9 @@ def _written(
     with ExitStack() as stack:
         chosen = _selected(request, rows, compared, counts)
         canary = Canary(rows.check.shared_phones)
-        stores = _spooled(chosen, canary, scratch, stack)
+        stores = spooled(chosen, canary, scratch, stack)
         first = canary.chosen() if request.line.job.sync.canary else None
-        digests = write_rows(folder, _lane_by_lane(stores, first), compared.columns)
+        digests = write_rows(folder, lane_by_lane(stores, first), compared.columns)
     return digests | write_vanished(folder, [compared.vanished]), counts
 
 
@@ -308,46 +364,8 @@ def _selected(
         yield from select_rows(part, how, counts)
 
 
-def _spooled(
-    frames: Iterator[pl.DataFrame], canary: Canary, scratch: Path, stack: ExitStack
-) -> dict[int, SliceStore]:
-    """Keep frames on disk by their lane, while the canary looks at them."""
-    stores: dict[int, SliceStore] = {}
-    for frame in frames:
-        canary.look(frame)
-        lane = int(frame["lane"][0])
-        if lane not in stores:
-            store = SliceStore(scratch / f"lane-{lane}", max_bytes=_ANY_SIZE)
-            stores[lane] = stack.enter_context(store)
-        stores[lane].add(frame)
-    return stores
-
-
-def _lane_by_lane(
-    stores: dict[int, SliceStore], first: pl.DataFrame | None
-) -> Iterator[pl.DataFrame]:
-    """
-    Give frames in the order of their lanes, and of their rows in each.
-
-    Args:
-        first: Rows of the canary; they leave the lanes that they were in.
-
-    Cost: the rows that withdraw a consent are sorted in memory.
-    """
-    gone = pl.Series("row", [], pl.UInt64)
-    if first is not None:
-        yield first
-        gone = first.select(packed_row())["row"]
-    for lane, store in sorted(stores.items()):
-        left = (f.filter(~packed_row().is_in(gone.implode())) for f in store.frames())
-        if lane == WITHDRAWAL_LANE:  # folded rows came last, and belong between
-            yield pl.concat(left).sort(packed_row())
-        else:
-            yield from left
-
-
-def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> Figures:
-    limits = line.limits
+def _figures(line: Line, known: Known, held: HeldBack, counts: Counts) -> Figures:
+    limits, compared = line.limits, held.compared
     n_requests = sum(
         max(ceil(n / limits.max_rows), ceil(counts.n_bytes[lane] / limits.max_bytes))
         for lane, n in counts.n_rows.items()
@@ -359,7 +377,7 @@ def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> 
         n_changed=compared.n_rows.total() - n_new - n_unchanged,
         n_unchanged=n_unchanged,
         n_vanished=compared.vanished.height,
-        n_known=n_known,
+        n_known=known.n_known,
         changed_fields=dict(compared.changed_fields),
         lost_fields=dict(compared.lost),
         given_fields=dict(compared.given),
@@ -369,27 +387,7 @@ def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> 
         odd_values=dict(compared.odd),
         n_bytes=counts.n_bytes.total(),
         n_requests=n_requests,
+        n_adopted=known.n_adopted,
+        n_looked_up=held.n_looked_up,
+        held_back=held.counts,
     )
-
-
-def _reasons(request: PlanRequest, line: Line, caught: CaughtUp) -> list[str]:
-    """Say why rows are planned that may be what the CRM holds already."""
-    record = caught.record
-    reasons = list(caught.reasons)
-    if request.is_full:
-        reasons.append(
-            "--full was asked for: every row is sent, also what the CRM has already. "
-            "That may start automations, and replaces what people changed in the CRM"
-        )
-    if record is None:
-        reasons.append("nothing was confirmed yet, so every row is new")
-    elif record.key_id != key_id(request.key):
-        reasons.append(
-            "the key of the digests is not the one that the state was made with: "
-            "nothing can be compared, so every row is new. Bring the old key back "
-            "(CRM_PIPELINE_KEY, or the file `key` of the work folder that it was in), "
-            "or apply this plan to begin with a new one"
-        )
-    else:
-        reasons += mapping_words(record.rules or {}, rule_digests(line.mapping))
-    return reasons

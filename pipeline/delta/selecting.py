@@ -104,7 +104,7 @@ def select_rows(part: Encoded, how: Selection, counts: Counts) -> list[pl.DataFr
     """
     frame = part.frame
     columns = field_columns(frame.columns)
-    rows = frame.with_columns(_codes(frame, how)).filter(
+    rows = frame.with_columns(codes_of(frame, how.codes)).filter(
         pl.col(CODE).is_in(list(how.sent))
     )
     if rows.is_empty():
@@ -128,9 +128,15 @@ def select_rows(part: Encoded, how: Selection, counts: Counts) -> list[pl.DataFr
     return lanes
 
 
-def _codes(frame: pl.DataFrame, how: Selection) -> pl.Series:
+def codes_of(frame: pl.DataFrame, codes: Sequence[pl.Series]) -> pl.Series:
+    """
+    Return what the rows of a frame are.
+
+    Args:
+        codes: For each file, a UInt32 for each of its rows.
+    """
     found = [
-        how.codes[int(str(source_no))].gather(group["row_no"] - 1)
+        codes[int(str(source_no))].gather(group["row_no"] - 1)
         for (source_no,), group in frame.group_by("source_no", maintain_order=True)
     ]
     return pl.concat([pl.Series(CODE, [], pl.UInt32), *found]).alias(CODE)

@@ -89,7 +89,8 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
             await unless_stopped(flow.run(names), request.stop)
             path, columns = flow.written(destination, cut)
             certificate_path = path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
-            write_json(certificate_path, flow.told(path, columns))
+            told = flow.told(path, columns) | {"workspace": workspace.guid}
+            write_json(certificate_path, told)
             vault.remove()
         return ExportReport(
             path,

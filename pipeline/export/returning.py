@@ -1,5 +1,5 @@
 """
-A file that came from an export is imported again: which of its columns hold JSON?
+A file that came from an export is read again: what do we know of it?
 
 The certificate beside it knows, as long as the file is still the one that was written.
 """
@@ -7,7 +7,8 @@ The certificate beside it knows, as long as the file is still the one that was w
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SettingsError
 from pipeline.export.certificate import CERTIFICATE_SUFFIX
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.settings import SourceFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """
+    What a certificate says of a file that is still as it was written.
+
+    Attributes:
+        json_columns: They hold JSON in every cell; the cells of all others are texts.
+        is_whole: Whether every profile of the workspace is shown to be in it.
+        workspace: GUID of the workspace it was exported from; None of an older export.
+    """
+
+    json_columns: frozenset[str]
+    is_whole: bool
+    workspace: str | None
 
 
 def json_columns_of(files: Iterable[Path], kind: SourceFormat) -> frozenset[str]:
@@ -36,17 +53,47 @@ def json_columns_of(files: Iterable[Path], kind: SourceFormat) -> frozenset[str]
     if kind == "jsonl":
         return frozenset()
     for path in files:
-        told = _told_of(path)
-        if not told or told.get("sha256") != sha256_of(path):
-            continue
-        if told.get("spreadsheet_safe"):
-            raise SettingsError(
-                f"{path} was exported with --spreadsheet-safe: apostrophes stand "
-                "before some of its values. Export again without it to have a file "
-                "to import"
-            )
-        found.update(_texts(told.get("json_columns")))
+        returned = returned_file(path)
+        if returned is not None:
+            found |= returned.json_columns
     return frozenset(found)
+
+
+def has_certificate(path: Path) -> bool:
+    """Return whether a certificate lies beside a file, whatever it says."""
+    return _beside(path).is_file()
+
+
+def returned_file(path: Path) -> Returned | None:
+    """
+    Return what the certificate of a file says; None where it has none, or another one.
+
+    Raises:
+        SettingsError: The file was written for spreadsheets, and not for programs.
+        SourceError: The file cannot be read.
+
+    Cost: one read of a file that has a certificate.
+    """
+    certificate, told = _told_of(path)
+    if not told or told.get("sha256") != sha256_of(path):
+        return None
+    if told.get("spreadsheet_safe"):
+        raise SettingsError(
+            f"{path} was exported with --spreadsheet-safe: apostrophes stand "
+            "before some of its values. Export again without it to have a file "
+            "to read back"
+        )
+    workspace = certificate.get("workspace")
+    is_whole = (
+        certificate.get("complete") is True
+        and certificate.get("named") is None
+        and not certificate.get("question")
+    )
+    return Returned(
+        frozenset(_texts(told.get("json_columns"))),
+        is_whole,
+        workspace if isinstance(workspace, str) else None,
+    )
 
 
 def _texts(value: object) -> list[str]:
@@ -54,14 +101,20 @@ def _texts(value: object) -> list[str]:
     return [text for text in listed if isinstance(text, str)]
 
 
-def _told_of(path: Path) -> dict[str, object]:
-    beside = path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
+
+
+def _told_of(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a certificate, and the part of it about the file; empty without one."""
+    beside = _beside(path)
     if not beside.is_file():
-        return {}
+        return {}, {}
     with using(beside):
         content = beside.read_bytes()
     try:
-        told = json.loads(content)["file"]
+        certificate = json.loads(content)
+        told = certificate["file"]
     except (ValueError, KeyError, TypeError):
-        return {}
-    return told if isinstance(told, dict) else {}
+        return {}, {}
+    return (certificate, told) if isinstance(told, dict) else ({}, {})

@@ -109,13 +109,18 @@ def _readings(
     if side not in rules.untyped:
         nothing = pl.repeat(None, len(cells), dtype=pl.String, eager=True)
         return text, nothing.rename(f"{side}_other")
+    other = other_reading(cells)
+    return text, canonical_cells(rules.field, other).rename(f"{side}_other")
+
+
+def other_reading(cells: pl.Series) -> pl.Series:
+    """Return the JSON that texts may mean instead, null where they mean themselves."""
     inner = cells.str.json_path_match("$").str.strip_chars()
     is_typed = inner.str.contains(_TYPED) & cells.str.starts_with('"')
     other = pl.select(pl.when(is_typed).then(inner)).to_series()
     lowered = other.str.to_lowercase()
     words = lowered.is_in(["true", "false"]).fill_null(value=False)
-    other = pl.select(pl.when(words).then(lowered).otherwise(other)).to_series()
-    return text, canonical_cells(rules.field, other).rename(f"{side}_other")
+    return pl.select(pl.when(words).then(lowered).otherwise(other)).to_series()
 
 
 def _same(one: str, two: str, tolerance: float | None) -> pl.Expr:

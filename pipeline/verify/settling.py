@@ -199,7 +199,7 @@ class Settler:
         late = self._settle_time.is_over(row)
         if reply.status == _NOBODY:
             return Answer(row, VerifyState.ABSENT if late else VerifyState.NOT_YET)
-        found = differences(row.content, _profile(reply.body))
+        found = differences(row.content, profile_in(reply.body))
         if not found:
             return Answer(row, VerifyState.SETTLED)
         return Answer(row, VerifyState.DIFFERS if late else VerifyState.NOT_YET, found)
@@ -209,7 +209,13 @@ def _rows_of(answers: Sequence[Answer]) -> list[SentRow]:
     return [answer.row for answer in answers]
 
 
-def _profile(body: bytes) -> dict[str, object]:
+def profile_in(body: bytes) -> dict[str, object]:
+    """
+    Return the profile that an answer holds.
+
+    Raises:
+        ContractError: It holds none.
+    """
     try:
         profile = json.loads(body)
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.applying import plan
 from pipeline.cli.options import (
+    crm_option,
     full_option,
     job_option,
     json_option,
@@ -25,6 +26,7 @@ from pipeline.cli.options import (
 @job_option
 @work_dir_option
 @full_option
+@crm_option
 @source_options
 @row_options
 @remote_options

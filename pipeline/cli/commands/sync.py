@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.applying import sync
 from pipeline.cli.options import (
+    crm_option,
     full_option,
     job_option,
     json_option,
@@ -27,6 +28,7 @@ from pipeline.cli.options import (
 @job_option
 @work_dir_option
 @full_option
+@crm_option
 @source_options
 @row_options
 @click.option("--error-on-empty", is_flag=True, help="End with 9 when no row came.")

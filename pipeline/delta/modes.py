@@ -1,0 +1,246 @@
+"""
+Whom a mode lets go: rows of persons that the CRM has, or of those that it has not.
+
+Whom the state knows, the CRM has. Of the others there must be evidence: an export, or
+an answer of the service. Nobody is guessed at: one person too many to ask for, and the
+plan is not made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.delta.comparing import NEW
+from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digests import KEY_COLUMNS
+from pipeline.delta.looking_up import person_of
+from pipeline.delta.selecting import CODE, codes_of
+from pipeline.delta.snapshot import NOT_MET
+from pipeline.errors import LimitError
+from pipeline.identity import packed_row
+from pipeline.outcomes import EXCEPTIONS_SCHEMA
+from pipeline.plain_text import counted
+from pipeline.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pipeline.delta.comparing import Comparison
+    from pipeline.delta.looking_up import LookUp, Person
+    from pipeline.delta.snapshot import Snapshot
+    from pipeline.records import Encoded
+    from pipeline.settings_sync import SyncSettings
+
+EXISTS: Final = "MODE_EXISTS"
+ABSENT: Final = "MODE_ABSENT"
+_SHOWN: Final[dict[str, pl.DataType]] = {
+    "row": pl.UInt64(),
+    "key_hi": pl.UInt64(),
+    "key_lo": pl.UInt64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """
+    Who can tell whether the CRM has somebody.
+
+    Attributes:
+        settings: Mode and budget.
+        snapshot: An export; None without one.
+        heard_of: All persons that the state ever knew, those who are gone too: of them
+            an export that lacks them proves nothing.
+        look_up: Asks the service.
+        identifiers: Fields that can find a profile in this workspace.
+    """
+
+    settings: SyncSettings
+    snapshot: Snapshot | None
+    heard_of: DigestSet
+    look_up: LookUp
+    identifiers: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """
+    What a mode leaves of a comparison.
+
+    Attributes:
+        compared: Without the rows that are held back.
+        exceptions: Those rows, `EXCEPTIONS_SCHEMA`.
+        counts: Code → rows that are held back.
+        found: `KEY_COLUMNS` of persons that the service was asked for and has, as far
+            as that may be remembered.
+        n_looked_up: Persons that the service was asked for.
+    """
+
+    compared: Comparison
+    exceptions: pl.DataFrame
+    counts: dict[str, int]
+    found: pl.DataFrame
+    n_looked_up: int = 0
+
+
+async def hold_back(
+    witnesses: Witnesses,
+    compared: Comparison,
+    encoded: Callable[[], Iterable[Encoded]],
+    scratch: Path,
+) -> HeldBack:
+    """
+    Find the rows that the mode does not let go.
+
+    Args:
+        encoded: Gives the rows of the source, with their digests.
+        scratch: A folder for digests; what is put there is left there.
+
+    Raises:
+        LimitError: More persons would have to be asked for than the budget lets.
+        AccessError, RemoteError, ContractError: As the service answers.
+        StoppedError: Somebody asked to stop.
+
+    Cost: up to two readings of the source; eight bytes a new row.
+    """
+    mode = witnesses.settings.mode
+    nobody = pl.DataFrame(schema=dict.fromkeys(KEY_COLUMNS, pl.UInt64()))
+    if mode == "upsert":
+        return HeldBack(compared, _exceptions([], ""), {}, nobody)
+    sorted_out = _sorted_out(witnesses, compared, encoded(), scratch)
+    asked = _persons(witnesses, encoded, sorted_out.unknown)
+    found = await witnesses.look_up.found(asked)
+    has_profile = pl.col("row").is_in(list(found))
+    there, missing = (
+        sorted_out.unknown.filter(has_profile),
+        sorted_out.unknown.filter(~has_profile),
+    )
+    if mode == "update-only":
+        code, rows = ABSENT, [sorted_out.absent, missing["row"]]
+    else:
+        met = sorted_out.existing
+        code, rows = EXISTS, [met, there["row"], compared.changed_rows()]
+        # To be known keeps a row back here, so an old answer does no harm.
+        nobody = there.select(KEY_COLUMNS)
+    exceptions = _exceptions(rows, code)
+    return HeldBack(
+        compared.without(exceptions["row"]),
+        exceptions,
+        {code: exceptions.height} if exceptions.height else {},
+        nobody,
+        len(asked),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _SortedOut:
+    """
+    New rows by what is known of their persons.
+
+    Attributes:
+        existing, absent: Packed rows.
+        unknown: `_SHOWN`.
+    """
+
+    existing: pl.Series
+    absent: pl.Series
+    unknown: pl.DataFrame
+
+
+def _sorted_out(
+    witnesses: Witnesses,
+    compared: Comparison,
+    encoded: Iterable[Encoded],
+    scratch: Path,
+) -> _SortedOut:
+    """Tell of new rows what the export says, where it is to be believed."""
+    snapshot = witnesses.snapshot
+    shows_absence = snapshot is not None and snapshot.shows_absence
+    with DigestSet(scratch) as new:
+        for part in encoded:
+            is_met = pl.lit(value=False)
+            frame = part.frame.with_columns(codes_of(part.frame, compared.codes))
+            if snapshot is not None:
+                met = codes_of(part.frame, snapshot.codes) != NOT_MET
+                is_met = pl.lit(met)
+            rows = frame.with_columns(is_met.alias("is_met"))
+            new.add(
+                rows.filter(pl.col(CODE) == NEW).select(
+                    packed_row(), *KEY_COLUMNS, "is_met"
+                )
+            )
+    existing, absent, unknown = [_NO_ROWS], [_NO_ROWS], [pl.DataFrame(schema=_SHOWN)]
+    for bucket in all_buckets():
+        here = new.read(bucket)
+        if here is None:
+            continue
+        existing.append(here.filter("is_met")["row"])
+        left = here.filter(~pl.col("is_met"))
+        believed = left.clear()
+        if shows_absence:
+            known = witnesses.heard_of.read(bucket, list(KEY_COLUMNS))
+            believed = (
+                left if known is None else left.join(known, on=KEY_COLUMNS, how="anti")
+            )
+        absent.append(believed["row"])
+        doubtful = left.join(believed, on="row", how="anti")
+        unknown.append(doubtful.select(*_SHOWN))
+    return _SortedOut(pl.concat(existing), pl.concat(absent), pl.concat(unknown))
+
+
+_NO_ROWS: Final = pl.Series("row", [], pl.UInt64)
+
+
+def _persons(
+    witnesses: Witnesses,
+    encoded: Callable[[], Iterable[Encoded]],
+    unknown: pl.DataFrame,
+) -> list[Person]:
+    """
+    Return the persons that have to be asked for.
+
+    Raises:
+        LimitError: There are more than the budget lets.
+    """
+    settings = witnesses.settings
+    if unknown.height > settings.lookup_budget:
+        raise LimitError(
+            f"{counted(unknown.height, 'person')} would have to be looked up, because "
+            f"sync.mode is {settings.mode} and nothing tells whether the CRM has them; "
+            f"{settings.lookup_budget:,} are allowed (sync.lookup_budget). Nothing was "
+            f"sent: {_advice(witnesses.snapshot)}, or raise the budget"
+        )
+    persons = []
+    if unknown.height:
+        for part in encoded():
+            rows = part.frame.select(packed_row(), "json")
+            wanted = rows.join(unknown, on="row", how="semi", maintain_order="left")
+            persons += [
+                person_of(row, text, witnesses.identifiers)
+                for row, text in wanted.iter_rows()
+            ]
+    return persons
+
+
+def _advice(snapshot: Snapshot | None) -> str:
+    if snapshot is None:
+        return "name an export of the workspace with --crm FILE"
+    if snapshot.shows_absence:
+        return f"the state knew them once, and {snapshot.name} lacks them"
+    return (
+        f"{snapshot.name} does not tell, because it is not shown to be complete, or "
+        "is older than what was sent; name another export (--crm FILE)"
+    )
+
+
+def _exceptions(rows: Sequence[pl.Series], code: str) -> pl.DataFrame:
+    held = pl.concat([_NO_ROWS, *rows]).unique().sort().to_frame()
+    told = held.with_columns(
+        pl.lit(State.BLOCKED.value).alias("state"),
+        pl.lit(code).alias("code"),
+        pl.lit(None, dtype=pl.UInt64).alias("survivor"),
+    )
+    return told.select(EXCEPTIONS_SCHEMA.keys())
