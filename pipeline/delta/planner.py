@@ -219,20 +219,8 @@ async def _planned(
     states: StateStore,
 ) -> PlanReport:
     line, check = rows.line, rows.check
-    work_dir, scratch = request.line.work_dir, line.scratch
-    with Journal.open(work_dir / JOURNAL_NAME) as journal:
-        caught = catch_up(states, journal, work_dir, scratch / "proven")
-        newest = newest_generation(states, journal)
-    record = caught.record
-    known = known_persons(states, caught, request.key, scratch / "nobody")
-    if request.crm is not None:
-        known = with_snapshot(
-            known,
-            read_snapshot(request.crm, line, check, workspace),
-            rows.encoded(),
-            scratch / "adopted",
-            is_first=record is None and not newest,
-        )
+    known, newest = _known(request, rows, workspace, states)
+    record = known.record
     held = await _compared(request, rows, known, look_up)
     compared = held.compared
     folder = make_private_dir(line.folder)
@@ -272,6 +260,24 @@ async def _planned(
     write_plan(folder, plan)
     report = replace(report_of(line, check, files), workspace=workspace)
     return PlanReport(report, plan, planned_examples(folder, compared))
+
+
+def _known(
+    request: PlanRequest, rows: _Rows, workspace: Workspace, states: StateStore
+) -> tuple[Known, int]:
+    """Return what is known beforehand, and the newest generation of runs."""
+    work_dir, scratch = request.line.work_dir, rows.line.scratch
+    with Journal.open(work_dir / JOURNAL_NAME) as journal:
+        caught = catch_up(states, journal, work_dir, scratch / "proven")
+        newest = newest_generation(states, journal)
+    known = known_persons(states, caught, request.key, scratch / "nobody")
+    if request.crm is None:
+        return known, newest
+    snapshot = read_snapshot(request.crm, rows.line, rows.check, workspace)
+    is_first = caught.record is None and not newest
+    adopted = scratch / "adopted"
+    found = with_snapshot(known, snapshot, rows.encoded(), adopted, is_first=is_first)
+    return found, newest
 
 
 async def _compared(
