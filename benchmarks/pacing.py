@@ -66,6 +66,7 @@ class Scenario:
     outage: tuple[float, float] | None = None
     errors: float = 0.0
     concurrency: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ async def simulate(scenario: Scenario, seed: int) -> Result:
     remote = RemoteSettings(
         "https://model.test", Credentials(token=Secret("model-token"))
     )
-    terms = Terms(scenario.concurrency, clock=clock)
+    terms = Terms(scenario.concurrency, scenario.rate, clock=clock)
     error = ""
     async with Client(remote, transport=model, monotonic=loop.time) as client:
         client.statuses[200] += 1  # as after the question for the workspace
@@ -221,6 +222,8 @@ SCENARIOS: Final = (
     Scenario("30 a second", limit=30.0),
     Scenario("free, 5,000 batches", n_batches=5000),
     Scenario("--concurrency 10, 1,000 batches", n_batches=1000, concurrency=10),
+    Scenario("--rate 10, and 10 a second are let in", limit=10.0, rate=10.0),
+    Scenario("--rate 30, and 30 a second are let in", limit=30.0, rate=30.0),
     Scenario("dead from the 20th second on", outage=(20.0, 1e9)),
 )
 
