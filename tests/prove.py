@@ -2,12 +2,14 @@
 `python tests/prove.py [MACHINE]... [--n N] [--write]`: the long proofs, with figures.
 
 Without a name, every machine runs. `--n` sets the number of cases of each; without it
-the numbers of docs/proof.md are run. `--write` writes that page. Ends with 1 when a
-figure is not what was asked for.
+the numbers of docs/proof.md are run. `--write` writes the chapters of that page that
+ran, and leaves the others. Ends with 1 when a figure is not what was asked for.
 """
 
 import argparse
+import datetime as dt
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -63,7 +65,8 @@ HEAD: Final = """\
 # Proof
 
 What `make torture` measured; `make torture N=20` runs a short form of each part.
-The page is written by that command and never by hand.
+The page is written by that command and never by hand; a chapter is written anew by
+`python tests/prove.py NAME --write`, and says when it ran and on which commit.
 In messages, `FOLDER` and `RUN` stand for the folder and the name of a run.
 """
 # What is another one with every run, so that two pages can be compared.
@@ -73,12 +76,15 @@ CHANGING: Final = (
 )
 
 
-def section(name: str, chapter: Chapter) -> str:
+COMMAND: Final = re.compile(r"^`python tests/prove\.py ([a-z-]+)`", re.MULTILINE)
+
+
+def section(name: str, chapter: Chapter, ran: str) -> str:
     """Return a chapter as Markdown."""
     lines = [
         f"## {chapter.title}",
         "",
-        f"`python tests/prove.py {name}`",
+        f"`python tests/prove.py {name}`, {ran}",
         "",
         chapter.words,
         "",
@@ -102,6 +108,32 @@ def _row(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+def chapters_of(page: str) -> dict[str, str]:
+    """Return the chapters of a page by the names of their machines."""
+    found = {}
+    for text in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]:
+        command = COMMAND.search(text)
+        if command is not None:
+            found[command[1]] = text
+    return found
+
+
+def page_of(chapters: dict[str, str]) -> str:
+    """Return the page, its chapters in the order of the machines."""
+    missing = [name for name in MACHINES if name not in chapters]
+    words = f"Never run for this page: {', '.join(missing)}.\n" if missing else ""
+    told = [chapters[name].strip() + "\n" for name in MACHINES if name in chapters]
+    return "\n".join(filter(None, [HEAD, words, *told]))
+
+
+def moment() -> str:
+    """Say when, and of which tree."""
+    command = ("git", "describe", "--always", "--dirty")
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    now = dt.datetime.now(dt.UTC)
+    return f"{now:%Y-%m-%d %H:%M} UTC, tree {told.stdout.strip()}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the long proofs.")
     parser.add_argument("machines", nargs="*", metavar="MACHINE", help=str([*MACHINES]))
@@ -111,22 +143,19 @@ def main() -> int:
     unknown = set(told.machines) - set(MACHINES)
     if unknown:
         parser.error(f"no such machine: {', '.join(sorted(unknown))}")
-    sections: list[str] = []
+    ran = moment()
+    sections: dict[str, str] = {}
     is_met = True
     for name in told.machines or MACHINES:
         began_s = time.monotonic()
         chapter = MACHINES[name](told.n)
         is_met &= chapter.is_met
-        sections.append(section(name, chapter))
-        sys.stdout.write(f"{sections[-1]}\n({time.monotonic() - began_s:.0f} s)\n\n")
+        sections[name] = section(name, chapter, ran)
+        sys.stdout.write(f"{sections[name]}\n({time.monotonic() - began_s:.0f} s)\n\n")
         sys.stdout.flush()
     if told.write:
-        left_out = [
-            name for name in MACHINES if name not in (told.machines or MACHINES)
-        ]
-        words = f"Not run for this page: {', '.join(left_out)}.\n" if left_out else ""
-        page = "\n".join(filter(None, [HEAD, words, *sections]))
-        PAGE.write_text(page, encoding="utf-8")
+        before = chapters_of(PAGE.read_text(encoding="utf-8"))
+        PAGE.write_text(page_of(before | sections), encoding="utf-8")
     return 0 if is_met else 1
 
 
