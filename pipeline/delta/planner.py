@@ -22,11 +22,7 @@ from pipeline.delta.canary import Canary
 from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
 from pipeline.delta.confirming import catch_up, newest_generation
 from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import (
-    accepted_digests,
-    digests_of,
-    key_id,
-)
+from pipeline.delta.digests import accepted_digests, digests_of, key_id
 from pipeline.delta.examples import planned_examples
 from pipeline.delta.guards import judge
 from pipeline.delta.plan import (
@@ -36,7 +32,12 @@ from pipeline.delta.plan import (
     mapping_words,
     rule_digests,
 )
-from pipeline.delta.plan_files import write_plan, write_rows, write_vanished
+from pipeline.delta.plan_files import (
+    write_plan,
+    write_rows,
+    write_shared,
+    write_vanished,
+)
 from pipeline.delta.selecting import (
     WITHDRAWAL_LANE,
     Counts,
@@ -270,7 +271,8 @@ def _written(
         stores = _spooled(chosen, canary, scratch, stack)
         first = canary.chosen() if request.line.job.sync.canary else None
         digests = write_rows(folder, _lane_by_lane(stores, first), compared.columns)
-    return digests | write_vanished(folder, [compared.vanished]), counts
+    digests |= write_vanished(folder, [compared.vanished])
+    return digests | write_shared(folder, rows.check.shared_phones), counts
 
 
 def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
