@@ -60,6 +60,7 @@ from pipeline.outgoing import Outgoing
 from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
+from pipeline.spool import spools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,12 +135,11 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
     check_base_url(connector.remote.base_url)
     work_dir = request.line.work_dir
     make_work_dir(work_dir)
-    with lock_folder(work_dir), fresh_scratch(work_dir) as scratch:
+    with lock_folder(work_dir), fresh_scratch(work_dir) as scratch, spools(work_dir):
         for folder in (work_dir / "runs").glob("*"):
             remove_drafts(folder)
         line = replace(
-            open_line(request.line, scratch),
-            encode=partial(_encoded, key=request.key),
+            open_line(request.line, scratch), encode=partial(_encoded, key=request.key)
         )
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
