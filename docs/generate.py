@@ -89,7 +89,7 @@ SUMMARY_KEYS: Final = {
     "workspace": "GUID of the workspace written to; null under `check`.",
     "rows": "The equation: `read`, and one number for each state; `unknown` is a part "
     "of `pending`.",
-    "rows.settled": "Accepted rows that were read back at the end of the import and "
+    "rows.settled": "Accepted rows that were read back at the end of the run and "
     "hold every field that was sent.",
     "rows.differs": "The same, and a field holds something else, though its time is "
     "over.",

@@ -44,7 +44,7 @@ from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.spool import spools
 from pipeline.terms import terms_of
 from pipeline.verify.inline import read_back_of
-from pipeline.verify.report import accepted_parts
+from pipeline.verify.report import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,9 +105,7 @@ class RunReport:
     @property
     def accepted_parts(self) -> dict[str, int]:
         """The parts of `counts.accepted`, by state; they add up to it."""
-        found = {} if self.verification is None else self.verification.counts
-        parts = accepted_parts(self.counts.accepted, found)
-        return {state.value: n for state, n in parts.items()}
+        return parts_of(self.counts.accepted, self.verification)
 
     @property
     def is_resumable(self) -> bool:

@@ -27,6 +27,7 @@ from pipeline.reporting import (
     import_facts,
     in_words,
     sent_of,
+    verify_facts,
     write_page,
 )
 
@@ -137,7 +138,7 @@ def night_facts(report: ApplyReport) -> NightFacts:
     Raises:
         InvariantError: The journal does not know the run.
     """
-    sent, canary = sent_of(report), report.canary
+    sent, canary, seen = sent_of(report), report.canary, report.verification
     if sent is None:
         raise InvariantError("the journal does not know this run; please report this")
     return NightFacts(
@@ -153,11 +154,10 @@ def night_facts(report: ApplyReport) -> NightFacts:
         examples=tuple(_refused(report)),
         n_canary=None if canary is None else canary.n_rows,
         canary_refusal=None if canary is None else canary.refusal,
+        verified=None if seen is None else verify_facts(seen),
         error=None if report.error is None else str(report.error),
         versions=versions_at_work(),
-        files={
-            path.name: path.stat().st_size for path in report.applied.paths.values()
-        },
+        files={path.name: path.stat().st_size for path in report.paths.values()},
     )
 
 

@@ -302,7 +302,8 @@ class Job(_Section):
         keep_runs_days: How long `runs purge` leaves the files of a run alone.
         notify: See below; without it, nobody is told.
         metrics: A file for Prometheus, as its node exporter reads `*.prom`; one a job.
-        verify: How much of what was accepted is read back at the end of an import.
+        verify: How much of what was accepted is read back at the end of an import, and
+            of `apply` and `sync`.
         verify_rows: Of the sample; 300 without a fault show that about 1 % of all rows
             are wrong at most.
         settle: Seconds after its 202 in which a row may appear; later it is absent.

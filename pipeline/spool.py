@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from pipeline.delta.plan import PLAN_NAME
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, replacing, using
 from pipeline.settings import STANDARD_INPUT, is_elsewhere
@@ -97,7 +98,8 @@ def spools(work_dir: Path) -> Iterator[None]:
     Remove, before and after the block, the spools that no run can need.
 
     That are those without a remembered job beside them: of a check, of an import that
-    sent nothing or went on with an older run, and of a process that died before.
+    sent nothing or went on with an older run, and of a process that died before. And
+    those of plans, which have their rows in a file of their own.
     """
     runs = work_dir / "runs"
     _remove_orphans(runs)
@@ -109,7 +111,8 @@ def spools(work_dir: Path) -> Iterator[None]:
 
 def _remove_orphans(runs: Path) -> None:
     for spool in runs.glob(f"*/{SPOOL_NAME}"):
-        if not (spool.parent / JOB_NAME).exists():
+        is_planned = (spool.parent / PLAN_NAME).exists()
+        if is_planned or not (spool.parent / JOB_NAME).exists():
             shutil.rmtree(spool, ignore_errors=True)
             if not any(spool.parent.iterdir()):
                 spool.parent.rmdir()

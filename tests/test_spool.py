@@ -104,18 +104,23 @@ def test_a_stop_ends_the_copying_and_leaves_no_file(
 
 
 def test_spools_without_a_run_are_removed(tmp_path: Path) -> None:
-    kept, lost, alone = (tmp_path / "runs" / name for name in ("a", "b", "c"))
-    for folder in (kept, lost, alone):
+    runs = [tmp_path / "runs" / name for name in ("a", "b", "c", "d")]
+    for folder in runs:
         (folder / SPOOL_NAME / "000001").mkdir(parents=True)
-    (kept / "job.json").write_text("{}")
+    kept, lost, _alone, planned = runs
+    for folder in (kept, planned):
+        (folder / "job.json").write_text("{}")
+    (planned / "plan.json").write_text("{}")
     (lost / "summary.json").write_text("{}")
 
     with spools(tmp_path):
         assert not (lost / SPOOL_NAME).exists()
         (lost / SPOOL_NAME).mkdir()
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a", "b"]
+    left = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert left == ["a", "b", "d"]
     assert (kept / SPOOL_NAME).exists()
     assert not (lost / SPOOL_NAME).exists()
+    assert not (planned / SPOOL_NAME).exists()
 
 
 # -- a run from a query ------------------------------------------------------------

@@ -47,6 +47,7 @@ from pipeline.cli.render_plan import (
     plan_report_lines,
     plan_summary,
 )
+from pipeline.cli.render_verify import inline_lines, reading_line
 from pipeline.cli.watching import note, watch
 from pipeline.config import lock_dir, read_job, work_dir
 from pipeline.environment import digest_key
@@ -110,7 +111,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
         folder,
         plan_id,
         filed=_filed(planned.job_file, flags),
-        delivery=job.delivery,
+        told=job,
         lock_dir=lock_dir(),
         is_replanned=flags.get("replan", False),
         progress=talk.progress,
@@ -118,6 +119,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
         on_resume=lambda run, resumed: talk.say(
             resume_line(run, resumed), event="resumed"
         ),
+        on_verify=lambda n_rows: talk.say(reading_line(n_rows)),
         exit_code=exit_code_of_run,
     )
     talk.say("\n".join(plan_lines(planned)))
@@ -166,6 +168,7 @@ def _planning(
             talk, flags, source.kind, mapping
         ),
         on_run=lambda run_id: setattr(talk.voice, "run_id", run_id),
+        on_verify=lambda n_rows: talk.say(reading_line(n_rows)),
         on_workspace=lambda workspace: _say_workspace(talk, workspace),
         exit_code=lambda counts, error, n_wrong: exit_code_of_run(
             counts,
@@ -259,6 +262,7 @@ def _finish(
     code = exit_code_of_run(
         report.counts,
         report.error,
+        report.n_wrong,
         error_on_empty=flags.get("error_on_empty", False),
     )
     steps = after_night(report, flags)
@@ -268,7 +272,10 @@ def _finish(
     summary["files"]["report"] = str(path)
     # An error brings its own advice, after this.
     told = steps if report.error is None else ()
-    for line in (*apply_lines(report, seconds), *closing_lines(told, path)):
+    seen = report.verification
+    read_back = [] if seen is None else inline_lines(seen)
+    closing = closing_lines(told, path)
+    for line in (*apply_lines(report, seconds), *read_back, *closing):
         talk.say(line)
     _tell(summary, report.folder, talk, flags)
     if report.error is not None:

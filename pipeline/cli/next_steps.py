@@ -34,12 +34,7 @@ def after_run(report: RunReport, flags: dict[str, Any]) -> Steps:
         steps.append(("To send the rows that are pending", line))
     elif report.counts.planned and report.error is None:
         steps.append(("To send what can be sent", _import()))
-    seen = report.verification
-    if seen is not None and seen.refusal is None:
-        steps += after_verify(seen, base_url)
-    elif report.counts.accepted:
-        line = verify_command(report.run_id, work_dir, base_url)
-        steps.append(("To read a sample of the accepted rows back", line))
+    steps += _after_reading_back(report, base_url)
     rejected = report.files.paths.get("rejected")
     if rejected is not None and report.command != "resume":
         purpose = f"To send the rows of {rejected.name}, once they are repaired"
@@ -58,11 +53,22 @@ def after_plan(report: PlanReport, flags: dict[str, Any]) -> Steps:
 
 def after_night(report: ApplyReport, flags: dict[str, Any]) -> Steps:
     """Return (purpose, command line) for what an applied plan calls for."""
-    if not report.is_resumable:
+    base_url = flags["base_url"]
+    steps: Steps = ()
+    if report.is_resumable:
+        line = resume_command(report.run_id, report.folder.parents[1], base_url)
+        steps = (("To send the rows that are pending", line),)
+    return (*steps, *_after_reading_back(report, base_url))
+
+
+def _after_reading_back(report: RunReport | ApplyReport, base_url: str | None) -> Steps:
+    seen = report.verification
+    if seen is not None and seen.refusal is None:
+        return after_verify(seen, base_url)
+    if not report.counts.accepted:
         return ()
-    work_dir = report.folder.parents[1]
-    line = resume_command(report.run_id, work_dir, flags["base_url"])
-    return (("To send the rows that are pending", line),)
+    line = verify_command(report.run_id, report.folder.parents[1], base_url)
+    return (("To read a sample of the accepted rows back", line),)
 
 
 def after_verify(report: VerifyReport, base_url: str | None) -> Steps:

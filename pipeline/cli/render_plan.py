@@ -105,14 +105,15 @@ def apply_summary(
         found = run_summary(planned.run, exit_code, seconds)
         kept = ("findings", "omitted_invalid", "repairs")
         summary |= {key: found[key] for key in kept}
-    parts = dict.fromkeys(("settled", "differs", "absent", "not_yet"), 0)
+    seen = report.verification
     erased = report.plan.figures.erased_fields
     return {
         **summary,
         "run_id": report.run_id,
         "resumable": report.is_resumable,
         "workspace": report.workspace.guid,
-        "rows": {**counts, **parts, "unverified": counts["accepted"]},
+        "rows": {**counts, **report.accepted_parts},
+        "verification": None if seen is None else seen.as_dict(),
         "codes": report.applied.codes,
         "erased": {"planned": erased, "accepted": None},
         "requests": {
@@ -123,7 +124,7 @@ def apply_summary(
         "n_anomalies": done.n_anomalies,
         "bytes_sent": done.bytes_sent,
         "rows_per_s": round(counts["read"] / seconds) if seconds else None,
-        "files": {name: str(path) for name, path in report.applied.paths.items()},
+        "files": {name: str(path) for name, path in report.paths.items()},
         "error": str(report.error) if report.error else None,
         "plan": plan_figures(report.plan),
     }
@@ -157,7 +158,7 @@ def apply_lines(report: ApplyReport, seconds: float) -> list[str]:
             f"{counts.rejected:,} rows were refused by the API (refused.jsonl): repair "
             "them in the source"
         )
-    names = ", ".join(path.name for path in report.applied.paths.values())
+    names = ", ".join(path.name for path in report.paths.values())
     return [*lines, f"files in {report.folder}:", f"  {names}, summary.json"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
@@ -28,6 +29,7 @@ from pipeline.delta.lease import USUAL_TIME, LeaseTime
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import read_plan
+from pipeline.delta.reading_back import planned_waves
 from pipeline.endings import is_resumable
 from pipeline.errors import PipelineError, SettingsError, StaleRunError
 from pipeline.files import make_work_dir, remove_drafts, sha256_of
@@ -39,10 +41,11 @@ from pipeline.records import Fingerprint
 from pipeline.resuming import check_newest, newest_of, plan_resume
 from pipeline.spill import fresh_scratch
 from pipeline.stopping import StopSignal
+from pipeline.verify.inline import Finished
+from pipeline.verify.report import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pipeline.delivery import DeliveryReport
     from pipeline.delta.plan import Plan
@@ -51,7 +54,8 @@ if TYPE_CHECKING:
     from pipeline.outcomes import RowCounts
     from pipeline.progress import ProgressView
     from pipeline.resuming import ResumePlan
-    from pipeline.settings import DeliverySettings, Job
+    from pipeline.settings import Job
+    from pipeline.verify.report import VerifyReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class ApplyRequest:
         plan_id: The name of its folder under `runs` of the work folder.
         filed: The job file as it is now, if there is one: it must be as it was when
             the plan was made, but for the pace.
-        delivery: Another pace than that of the job the plan was made with.
+        told: Another pace and another reading back than those of the job that the plan
+            was made with.
         command: The word the run is recorded under: `apply` or `sync`.
         is_replanned: Of an interrupted run, what is not proven may be sent in new
             bodies.
@@ -74,13 +79,14 @@ class ApplyRequest:
     work_dir: Path
     plan_id: str
     filed: Job | None = None
-    delivery: DeliverySettings | None = None
+    told: Job | None = None
     lock_dir: Path | None = None
     command: str = "apply"
     is_replanned: bool = False
     progress: ProgressView = NO_PROGRESS
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
+    on_verify: Callable[[int], None] = lambda _n_rows: None
     stop: StopSignal = field(default_factory=StopSignal)
     exit_code: Callable[[RowCounts, PipelineError | None, int], int] = (
         lambda _counts, error, n_wrong: int(error is not None or n_wrong > 0)
@@ -101,6 +107,7 @@ class ApplyReport:
 
     Attributes:
         canary: What was read back before the rest went out; None when nothing was.
+        verification: What reading back at the end came to; None when nothing was.
     """
 
     run_id: str
@@ -112,11 +119,29 @@ class ApplyReport:
     folder: Path
     error: PipelineError | None = None
     canary: CanaryReport | None = None
+    verification: VerifyReport | None = None
 
     @property
     def counts(self) -> RowCounts:
         """Rows of the source by the state they ended in."""
         return self.applied.counts
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Name of each file of the run → where it is."""
+        seen = self.verification
+        found = {} if seen is None or seen.path is None else {"differences": seen.path}
+        return self.applied.paths | found
+
+    @property
+    def n_wrong(self) -> int:
+        """Rows that were read back and are absent, or differ, after their time."""
+        return 0 if self.verification is None else self.verification.n_wrong
+
+    @property
+    def accepted_parts(self) -> dict[str, int]:
+        """The parts of `counts.accepted`, by state; they add up to it."""
+        return parts_of(self.counts.accepted, self.verification)
 
     @property
     def is_resumable(self) -> bool:
@@ -130,7 +155,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
 
     Effects: the run of the plan's name in the journal; `outcomes.parquet` of its
         folder is brought up to date, `refused.jsonl` holds what the service refused.
-        Then the state learns what is proven.
+        Then the state learns what is proven, and rows are read back as the job says.
 
     Raises:
         SettingsError: There is no such plan, the job is another one now, or the plan
@@ -183,7 +208,9 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                 )
                 report = await _applied(request, sending, run, workspace, store)
                 error = confirm(store, journal, request.work_dir, scratch / "proven")
-    return replace(report, error=report.error or error)
+                report = replace(report, error=report.error or error)
+                report = await _read_back(request, sending, report)
+    return report
 
 
 @contextmanager
@@ -215,12 +242,7 @@ async def _applied(
     delivery, error = await sending.send()
     error = store.lost or error  # it asked to stop
     applied = write_applied(request.folder, journal.outcomes(run.run_id))
-    journal.end_run(
-        run.run_id,
-        request.exit_code(applied.counts, error, 0),
-        state=RunState.PENDING if applied.counts.pending else RunState.DONE,
-    )
-    return ApplyReport(
+    report = ApplyReport(
         run.run_id,
         run.command,
         sending.plan,
@@ -231,6 +253,46 @@ async def _applied(
         error,
         sending.canary[-1] if sending.canary else None,
     )
+    _end(request, journal, report)
+    return report
+
+
+def _end(request: ApplyRequest, journal: Journal, report: ApplyReport) -> None:
+    """Record how the run ended; before it is read back, too: that may be cut off."""
+    journal.end_run(
+        report.run_id,
+        request.exit_code(report.counts, report.error, report.n_wrong),
+        state=RunState.PENDING if report.counts.pending else RunState.DONE,
+    )
+
+
+async def _read_back(
+    request: ApplyRequest, sending: Sending, report: ApplyReport
+) -> ApplyReport:
+    """Ask for what was accepted; the run is over, and its proofs are state."""
+    if report.error is not None:  # somebody waits for the end, or nobody answers
+        return report
+    job, plan, journal = sending.job, sending.plan, sending.journal
+    finished = Finished(
+        job,
+        request.folder,
+        [Path(file.path).name for file in plan.fingerprints],
+        report.counts.accepted,
+        journal,
+        request.stop,
+        request.on_verify,
+        request.now,
+    )
+    n_rows = None if job.verify == "all" else job.verify_rows
+    batches, run = journal.outcomes(report.run_id), journal.run(report.run_id)
+    seed = 0 if run is None else run.generation
+    waves = planned_waves(request.folder, plan, batches, n_rows, seed)
+    seen = await finished.read_back(waves, sending.client, sending.connector.clock)
+    if seen is None:
+        return report
+    report = replace(report, error=seen.error, verification=seen)
+    _end(request, journal, report)
+    return report
 
 
 def _job(request: ApplyRequest, plan: Plan) -> Job:
@@ -244,8 +306,12 @@ def _job(request: ApplyRequest, plan: Plan) -> Job:
         )
     planned = job_of_run(request.work_dir, request.plan_id)
     sync = filed.sync if filed else planned.sync
+    told = request.told or planned
     now = {
-        "delivery": request.delivery or planned.delivery,
+        "delivery": told.delivery,
+        "verify": told.verify,
+        "verify_rows": told.verify_rows,
+        "settle": told.settle,
         # The plan was made from the state that lay there.
         "sync": sync.model_copy(update={"state": planned.sync.state}),
     }

@@ -22,9 +22,20 @@ PLAN_NAME: Final = "plan.json"
 ROWS_NAME: Final = "rows.parquet"
 VANISHED_NAME: Final = "vanished.parquet"
 SEEN_NAME: Final = "seen.parquet"
+SHARED_NAME: Final = "shared.parquet"
 PLAN_VERSION: Final = 1
 # What shapes no body and chooses no row.
-_NO_SHAPE: Final = {"work_dir", "keep_runs_days", "verify", "delivery", "sync"}
+_NO_SHAPE: Final = {
+    "work_dir",
+    "keep_runs_days",
+    "notify",
+    "metrics",
+    "verify",
+    "verify_rows",
+    "settle",
+    "delivery",
+    "sync",
+}
 
 
 @dataclass(frozen=True, slots=True)

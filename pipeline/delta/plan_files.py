@@ -16,6 +16,7 @@ from pipeline.delta.plan import (
     PLAN_NAME,
     ROWS_NAME,
     SEEN_NAME,
+    SHARED_NAME,
     VANISHED_NAME,
     plan_json,
     plan_of,
@@ -24,7 +25,7 @@ from pipeline.errors import SettingsError, SourceChangedError, SourceError
 from pipeline.files import sha256_of
 from pipeline.identity import packed_row
 from pipeline.outcomes import EXCEPTIONS_SCHEMA, Assembly, Evidence
-from pipeline.records import MAIN_LANE, ROW_KEY, Encoded
+from pipeline.records import MAIN_LANE, ROW_KEY, Encoded, State
 from pipeline.writer import FileForm, write_frames, write_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,19 @@ def write_seen(
     """
     schema = dict.fromkeys((*KEY_COLUMNS, *fields), pl.UInt64())
     return _write(folder / SEEN_NAME, frames, schema)
+
+
+def write_shared(folder: Path, rows: pl.Series) -> dict[str, str]:
+    """
+    Write the rows of which nobody can say whose profile they become, if there are some.
+
+    Args:
+        rows: `CheckResult.shared_phones`.
+    """
+    if rows.is_empty():
+        return {}
+    frame = rows.to_frame("row")
+    return _write(folder / SHARED_NAME, [frame], {"row": pl.UInt64()})
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -181,6 +195,30 @@ def planned_assembly(folder: Path, batches: Sequence[BatchOutcome]) -> Assembly:
             lanes=planned_lanes(folder),
         )
     )
+
+
+def accepted_planned(
+    folder: Path, batches: Sequence[BatchOutcome]
+) -> Iterator[pl.DataFrame]:
+    """
+    Give the rows of a plan that were accepted, as they went out.
+
+    Frame:
+        out  source_no, row_no, batch_no UInt64, json String
+    """
+    assembly = planned_assembly(folder, batches)
+    for frame in planned_frames(folder):
+        told = assembly.outcomes(frame.select(ROW_KEY))
+        known = told.filter(pl.col("state") == State.ACCEPTED.value)
+        rows = frame.join(known.select(*ROW_KEY, "batch_no"), on=ROW_KEY, how="inner")
+        yield rows.select(*ROW_KEY, "batch_no", "json")
+
+
+def shared_rows(folder: Path, plan: Plan) -> pl.Series:
+    """Return what `write_shared` was given."""
+    if SHARED_NAME not in plan.files:
+        return pl.Series("row", [], pl.UInt64)
+    return pl.read_parquet(folder / SHARED_NAME)["row"]
 
 
 def vanished_persons(folder: Path) -> pl.DataFrame:

@@ -21,11 +21,7 @@ from pipeline.continuing import dataset_of, remember_job
 from pipeline.delta.canary import Canary
 from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
 from pipeline.delta.confirming import catch_up, newest_generation
-from pipeline.delta.digests import (
-    accepted_digests,
-    digests_of,
-    key_id,
-)
+from pipeline.delta.digests import accepted_digests, digests_of, key_id
 from pipeline.delta.examples import planned_examples
 from pipeline.delta.guards import judge
 from pipeline.delta.knowing import known_persons, with_snapshot
@@ -42,6 +38,7 @@ from pipeline.delta.plan_files import (
     write_plan,
     write_rows,
     write_seen,
+    write_shared,
     write_vanished,
 )
 from pipeline.delta.selecting import (
@@ -65,6 +62,7 @@ from pipeline.outgoing import Outgoing
 from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
+from pipeline.spool import spools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,12 +141,11 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
     check_base_url(connector.remote.base_url)
     work_dir = request.line.work_dir
     make_work_dir(work_dir)
-    with lock_folder(work_dir), fresh_scratch(work_dir) as scratch:
+    with lock_folder(work_dir), fresh_scratch(work_dir) as scratch, spools(work_dir):
         for folder in (work_dir / "runs").glob("*"):
             remove_drafts(folder)
         line = replace(
-            open_line(request.line, scratch),
-            encode=partial(_encoded, key=request.key),
+            open_line(request.line, scratch), encode=partial(_encoded, key=request.key)
         )
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
@@ -331,7 +328,8 @@ def _written(
         stores = spooled(chosen, canary, scratch, stack)
         first = canary.chosen() if request.line.job.sync.canary else None
         digests = write_rows(folder, lane_by_lane(stores, first), compared.columns)
-    return digests | write_vanished(folder, [compared.vanished]), counts
+    digests |= write_vanished(folder, [compared.vanished])
+    return digests | write_shared(folder, rows.check.shared_phones), counts
 
 
 def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:

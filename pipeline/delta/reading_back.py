@@ -5,26 +5,36 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from pipeline.delta.canary import CANARY_LANE
-from pipeline.delta.plan_files import planned_assembly, planned_frames
+from pipeline.delta.plan_files import (
+    accepted_planned,
+    planned_assembly,
+    planned_frames,
+    shared_rows,
+)
 from pipeline.errors import LimitError
 from pipeline.records import ROW_KEY, State, VerifyState
 from pipeline.sent_rows import FINDERS, SentRow
 from pipeline.settings import VERIFY_SETTLE_S
+from pipeline.verify.drawing import waves_of
 from pipeline.verify.paced_reads import PacedReads
 from pipeline.verify.settling import Settler, SettleTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pipeline.client import Client
+    from pipeline.delta.plan import Plan
     from pipeline.journal import Journal
+    from pipeline.records import BatchOutcome
     from pipeline.retrying import Clock
+    from pipeline.sent_rows import Wave
     from pipeline.settings import DeliverySettings
     from pipeline.stopping import StopSignal
 
@@ -43,6 +53,22 @@ class CanaryReport:
 
     n_rows: int
     refusal: str | None = None
+
+
+def planned_waves(
+    folder: Path,
+    plan: Plan,
+    batches: Sequence[BatchOutcome],
+    n_rows: int | None,
+    seed: int,
+) -> Iterator[Wave]:
+    """Give the accepted rows of a plan to be asked for; as `drawing.waves_of`."""
+    yield from waves_of(
+        partial(accepted_planned, folder, batches),
+        shared_rows(folder, plan),
+        n_rows,
+        seed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ async def run_sync(
         lock_dir=line.lock_dir,
         command="sync",
         progress=line.progress,
+        on_verify=line.on_verify,
         stop=line.stop,
         exit_code=line.exit_code,
         now=request.now,

@@ -24,7 +24,8 @@ from pipeline.verify.report import Tally, report_of
 from pipeline.verify.settling import UNREADABLE, Settler, SettleTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pipeline.checker import CheckResult
     from pipeline.client import Client
@@ -34,10 +35,83 @@ if TYPE_CHECKING:
     from pipeline.retrying import Clock
     from pipeline.run_files import RunFiles
     from pipeline.sent_rows import Wave
+    from pipeline.settings import Job
     from pipeline.spill import SliceStore
+    from pipeline.stopping import StopSignal
     from pipeline.verify.report import VerifyReport
 
 LONGEST_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """
+    A run that sent everything.
+
+    Attributes:
+        job: Says what is read back, at which pace, and how long a row may take.
+        folder: Of the run; it has its name.
+        names: Of the files of the source.
+        on_verify: Told how many rows are asked for.
+        now: Seconds since 1970, by which answers are dated in the journal.
+    """
+
+    job: Job
+    folder: Path
+    names: Sequence[str]
+    n_accepted: int
+    journal: Journal
+    stop: StopSignal
+    on_verify: Callable[[int], None]
+    now: Callable[[], float] = time.time
+
+    async def read_back(
+        self, waves: Iterable[Wave], client: Client, clock: Clock
+    ) -> VerifyReport | None:
+        """
+        Ask for rows and compare; None when nothing is to be read back.
+
+        Waits 60 s at most, and reads only. A stop ends it with what is known.
+
+        Args:
+            waves: Of a sample, or of all accepted rows, as the job says.
+
+        Effects: as `report_of`.
+
+        Raises:
+            InvariantError: The rows that were made again are not those accepted.
+            CannotWriteError: The disk refuses.
+        """
+        job, n_accepted = self.job, self.n_accepted
+        if job.verify == "none" or not n_accepted:
+            return None
+        is_all = job.verify == "all"
+        self.on_verify(n_accepted if is_all else min(n_accepted, job.verify_rows))
+        began_s, wall_s = clock.now(), self.now()
+        settle_time = SettleTime(
+            self.journal.accepted_at(self.folder.name),
+            job.settle,
+            lambda: wall_s + clock.now() - began_s,
+        )
+        reads = PacedReads(job.delivery, clock, until_s=began_s + LONGEST_WAIT_S)
+        settler = Settler(client, reads, settle_time, bearable=UNREADABLE)
+        tally = Tally()
+        with self.stop.listening(reads.stop):
+            await tally.ask(waves, settler)
+        n_made = tally.sizes.total() + tally.n_ambiguous
+        if is_all and n_made != n_accepted:
+            raise InvariantError(
+                f"{n_accepted} rows are accepted, but {n_made} came out again to be "
+                "read back; please report this"
+            )
+        return report_of(
+            tally,
+            settler,
+            n_accepted=n_accepted,
+            folder=self.folder,
+            names=self.names,
+            error=self.stop.error() if self.stop.n_requests else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +136,18 @@ class ReadBack:
     async def report(
         self, client: Client, clock: Clock, files: RunFiles
     ) -> VerifyReport | None:
-        """
-        Ask for rows and compare; None when nothing is to be read back.
-
-        Waits 60 s at most, and reads only. A stop ends it with what is known.
-
-        Effects: as `report_of`.
-
-        Raises:
-            InvariantError: The rows that were made again are not those accepted.
-            CannotWriteError: The disk refuses.
-        """
-        request, n_accepted = self.line.request, files.counts.accepted
-        job = request.job
-        if job.verify == "none" or not n_accepted:
-            return None
-        is_all = self.draw is None
-        request.on_verify(n_accepted if is_all else min(n_accepted, job.verify_rows))
-        began_s, wall_s = clock.now(), time.time()
-        settle_time = SettleTime(
-            self.journal.accepted_at(self.line.run_id),
-            job.settle,
-            lambda: wall_s + clock.now() - began_s,
+        """Ask for rows and compare; as `Finished.read_back`."""
+        request = self.line.request
+        run = Finished(
+            request.job,
+            self.line.folder,
+            [path.name for path in self.line.source.files],
+            files.counts.accepted,
+            self.journal,
+            request.stop,
+            request.on_verify,
         )
-        reads = PacedReads(job.delivery, clock, until_s=began_s + LONGEST_WAIT_S)
-        settler = Settler(client, reads, settle_time, bearable=UNREADABLE)
-        tally = Tally()
-        with request.stop.listening(reads.stop):
-            await tally.ask(self._waves(files), settler)
-        n_made = tally.sizes.total() + tally.n_ambiguous
-        if is_all and n_made != n_accepted:
-            raise InvariantError(
-                f"{n_accepted} rows are accepted, but {n_made} came out again to be "
-                "read back; please report this"
-            )
-        return report_of(
-            tally,
-            settler,
-            n_accepted=n_accepted,
-            folder=self.line.folder,
-            names=[path.name for path in self.line.source.files],
-            error=request.stop.error() if request.stop.n_requests else None,
-        )
+        return await run.read_back(self._waves(files), client, clock)
 
     def _waves(self, files: RunFiles) -> Iterator[Wave]:
         if self.draw is None:

@@ -111,6 +111,13 @@ def accepted_parts(
     return parts | {VerifyState.UNVERIFIED: n_accepted - n_read}
 
 
+def parts_of(n_accepted: int, report: VerifyReport | None) -> dict[str, int]:
+    """Return the parts of the accepted rows by state, read back or not."""
+    found = {} if report is None else report.counts
+    parts = accepted_parts(n_accepted, found)
+    return {state.value: n for state, n in parts.items()}
+
+
 class Tally:
     """
     What was found so far.

@@ -1,20 +1,25 @@
 """
 Reading back: does the CRM hold what an import was told is accepted?
 
-The rows are made again from the source, exactly as they were sent, and each of a sample
-is asked for by its own identifier until it is there, or its time is over.
+The rows are made again from the source, exactly as they were sent, or read from the
+plan that was applied. Each of a sample is asked for by its own identifier until it is
+there, or its time is over.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.connection import connected
 from pipeline.continuing import job_of_run, settings_digest
 from pipeline.delta.confirming import PLANNED_COMMANDS
+from pipeline.delta.plan import ROWS_NAME
+from pipeline.delta.plan_files import read_plan
+from pipeline.delta.reading_back import planned_waves
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.files import make_private_dir, make_work_dir, sha256_of
 from pipeline.history import find_run, source_obstacle
@@ -33,15 +38,15 @@ from pipeline.verify.report import Tally, VerifyReport, report_of
 from pipeline.verify.settling import Settler, SettleTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import polars as pl
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.checker import CheckResult
     from pipeline.connection import Connector, Workspace
     from pipeline.journal_tables import Run
     from pipeline.line import Line
     from pipeline.progress import ProgressView
+    from pipeline.records import BatchOutcome
+    from pipeline.sent_rows import Wave
     from pipeline.settings import Job
 
 # What is made again lies here, apart from the scratch of an import.
@@ -83,7 +88,8 @@ async def verify_run(request: VerifyRequest, connector: Connector) -> VerifyRepo
         absent, and none otherwise; it holds values.
 
     Raises:
-        SourceChangedError: The source is gone, or not the one that was sent.
+        SourceChangedError: The source is gone, or not the one that was sent; or a file
+            of the plan that was applied.
         SettingsError: There is no such run, or its job is gone.
         WrongWorkspaceError: The key opens another workspace than that of the run.
         AccessError, RemoteError, ContractError: As the service answers; a key that may
@@ -103,13 +109,15 @@ async def verify_run(request: VerifyRequest, connector: Connector) -> VerifyRepo
             batches = journal.outcomes(run.run_id)
             accepted_at = journal.accepted_at(run.run_id)
         job = job_of_run(request.work_dir, run.run_id)
-        line, check = _made_again(request, run, job, scratch, store)
-
-        def frames() -> Iterator[pl.DataFrame]:
-            return accepted_frames(line, check, store, batches)
-
+        if run.command in PLANNED_COMMANDS:
+            waves, names = _planned(request, run, batches)
+        else:
+            line, check = _made_again(request, run, job, scratch, store)
+            frames = partial(accepted_frames, line, check, store, batches)
+            shared = check.shared_phones
+            waves = waves_of(frames, shared, request.n_rows, run.generation)
+            names = [path.name for path in line.source.files]
         settle_time = SettleTime(accepted_at, request.settle_s, request.wall)
-        waves = waves_of(frames, check.shared_phones, request.n_rows, run.generation)
         reads = PacedReads(job.delivery, connector.clock)
         tally = Tally()
         async with connected(connector, run.workspace, stop=request.stop) as (
@@ -125,19 +133,32 @@ async def verify_run(request: VerifyRequest, connector: Connector) -> VerifyRepo
         settler,
         n_accepted=tally.sizes.total() + tally.n_ambiguous,
         folder=request.work_dir / "runs" / run.run_id,
-        names=[path.name for path in line.source.files],
+        names=names,
         error=request.stop.error() if request.stop.n_requests else None,
     )
+
+
+def _planned(
+    request: VerifyRequest, run: Run, batches: Sequence[BatchOutcome]
+) -> tuple[Iterator[Wave], list[str]]:
+    """Return the rows of a plan to be asked for, and the names of its files."""
+    folder = request.work_dir / "runs" / run.run_id
+    try:
+        plan = read_plan(folder)
+    except (SettingsError, SourceChangedError):
+        raise SourceChangedError(
+            f"run {run.run_id} cannot be verified: the files of its plan are gone or "
+            f"were altered. What was sent stands in {folder / ROWS_NAME} alone; bring "
+            "it back"
+        ) from None
+    waves = planned_waves(folder, plan, batches, request.n_rows, run.generation)
+    return waves, [Path(file.path).name for file in plan.fingerprints]
 
 
 def _made_again(
     request: VerifyRequest, run: Run, job: Job, scratch: Path, store: SliceStore
 ) -> tuple[Line, CheckResult]:
     """Read the source of a run as it was read then."""
-    if run.command in PLANNED_COMMANDS:
-        raise SettingsError(
-            f"run {run.run_id} applied a plan, and runs of plans cannot be verified"
-        )
     again = ImportRequest(
         job, request.work_dir, progress=request.progress, stop=request.stop
     )

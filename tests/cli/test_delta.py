@@ -80,6 +80,32 @@ def test_a_second_sync_sends_nothing_and_a_third_what_changed(at: Shell) -> None
     assert json.loads((at.folder / "told.json").read_text()) == third.json
 
 
+def test_a_night_is_read_back_and_can_be_verified_later(at: Shell) -> None:
+    night = at.run("sync", "-c", "job.yaml", "--json", "--verify-rows", "5")
+    assert night.code == 0
+    assert (night.json["rows"]["settled"], night.json["rows"]["unverified"]) == (5, 15)
+    assert night.json["verification"]["asked"] == 5
+    assert "read back 5 rows: 5 hold every field that was sent" in night.err
+    assert "next, to ask for every accepted row:\n  crm-pipeline verify" in night.err
+    later = at.run("verify", "-c", "job.yaml", "--all", "--json")
+
+    assert later.code == 0
+    assert later.json["rows"]["settled"] == 20
+
+
+def test_a_night_whose_rows_differ_later_is_told_so(at: Shell) -> None:
+    folder = plan_in(at.run("plan", "-c", "job.yaml"))
+    quiet = at.run("apply", folder, "--verify", "none", "--json")
+    assert (quiet.code, quiet.json["verification"]) == (0, None)
+    edited = at.run("profile", "update", "--custom-id", "C4", "--set", "city=Edited")
+    assert edited.code == 0
+    found = at.run("verify", "-c", "job.yaml", "--settle", "0", "--json")
+
+    assert found.code == 4
+    assert found.json["rows"]["differs"] == 1
+    assert Path(found.json["files"]["report"]).parent.samefile(folder)
+
+
 def test_a_full_plan_says_what_it_risks(at: Shell) -> None:
     at.run("sync", "-c", "job.yaml")
     full = at.run("plan", "-c", "job.yaml", "--full", "--json")

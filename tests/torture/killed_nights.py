@@ -1,9 +1,10 @@
 """
 Nights of `sync`, the real process killed in each of their phases, and their ends.
 
-A night is killed while it reads, when its plan is written, while it sends, and while
-what is proven becomes state. Whatever comes next, a resumption or another night, the
-CRM equals the source, and one more night has nothing to send.
+A night is killed while it reads, when its plan is written, while the rows that went
+first are read back, while it sends, and while what is proven becomes state. Whatever
+comes next, a resumption or another night, the CRM equals the source, and one more night
+has nothing to send.
 """
 
 import random
@@ -18,10 +19,12 @@ from pipeline.sandbox.weather import Weather
 from torture.process import LOOK_EVERY_S, PATIENCE_S, Place, place
 from torture.proof import Chapter, Figure
 
-N_PEOPLE: Final = 120
-N_NIGHTS: Final = 24
+# Half of them change, and more than a hundred rows have a canary.
+N_PEOPLE: Final = 220
+N_NIGHTS: Final = 25
 PACE: Final = ("--max-rows", "10", "--concurrency", "2")
 SLOW: Final = Weather(slow=1.0, slow_s=0.03)
+NIGHT: Final = ("sync", "-c", "job.yaml", *PACE)
 GOES_ON: Final = ("sync", "resume")
 OK: Final = 0
 # Every other person changes from night to night, which is not usual.
@@ -45,7 +48,8 @@ def _generations(here: Place) -> frozenset[str]:
 PHASES: Final[dict[str, Callable[[Place], object]]] = {
     "reading": lambda here: (here.work_dir / "scratch").is_dir(),
     "planned": _plans,
-    "sending": lambda here: here.n_batches(),
+    "canary": Place.n_reads,
+    "sending": Place.n_canaries,
     "confirming": _generations,
 }
 
@@ -64,13 +68,14 @@ class Night:
 def killed_night(here: Place, source: Source, phase: str, dice: random.Random) -> Night:
     """Kill one night, end it, and look."""
     _write(here, source)
-    was_killed = _struck(here, PHASES[phase], dice.choice((0.0, 0.01, 0.05)))
+    delay_s = dice.choice((0.0, 0.01, 0.05))
+    was_killed = struck(here, NIGHT, PHASES[phase], delay_s)
     code = _ended(here, dice.choice(GOES_ON))
     if code == OK:  # what was resumed may be older than the source
         code = _ended(here, "sync")
     here.sandbox.sandbox.settle()
     is_equal = _is_equal(here, source)
-    after = here.run("sync", "-c", "job.yaml", *PACE)
+    after = here.run(*NIGHT)
     sent = after.summary["rows"]["accepted"] if after.code == OK else -1
     return Night(phase, was_killed, is_equal, sent, code)
 
@@ -83,15 +88,19 @@ def _write(here: Place, source: Source) -> None:
 
 
 def _ended(here: Place, word: str) -> int:
-    told = ("-c", "job.yaml") if word == "sync" else ()
-    pace = PACE if word == "sync" else PACE[2:]
-    return here.run(word, *told, *pace).code
+    words = NIGHT if word == "sync" else (word, *PACE[2:])
+    return here.run(*words).code
 
 
-def _struck(here: Place, mark: Callable[[Place], object], delay_s: float) -> bool:
+def struck(
+    here: Place,
+    night: tuple[str, ...],
+    mark: Callable[[Place], object],
+    delay_s: float,
+) -> bool:
     """Run a night and kill it once the mark is another one; say whether it was."""
     before = mark(here)
-    process = here.start("sync", "-c", "job.yaml", *PACE)
+    process = here.start(*night)
     try:
         began_s = time.monotonic()
         while process.poll() is None and mark(here) == before:
@@ -127,7 +136,7 @@ def nights(n_nights: int, seed: int) -> list[Night]:
     ):
         for n in range(n_nights):
             for name in dice.sample(sorted(source), N_PEOPLE // 2):
-                source[name] = (f"Ewa {dice.randint(0, 3)}", dice.choice(("yes", "no")))
+                source[name] = (f"Ewa {n}", dice.choice(("yes", "no")))
             phase = tuple(PHASES)[n % len(PHASES)]
             found.append(killed_night(here, source, phase, dice))
     return found
@@ -146,9 +155,9 @@ def prove(n: int | None) -> Chapter:
     told = ", ".join(f"{phase} {n}" for phase, n in hit.items())
     return Chapter(
         "Nights that are killed",
-        "The real `sync`, killed while it reads, plans, sends and confirms; a "
-        "resumption or another night follows. A state ahead of what is proven would "
-        "leave a row unsent, and the CRM would not equal the source.",
+        "The real `sync`, killed while it reads, plans, reads its canary back, sends "
+        "and confirms; a resumption or another night follows. A state ahead of what "
+        "is proven would leave a row unsent, and the CRM would not equal the source.",
         (
             Figure("nights", str(len(found)), str(n_nights), len(found) == n_nights),
             Figure("killed in", told, "each phase", all(hit.values())),

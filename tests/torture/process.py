@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ REST_S: Final = 0.03
 # Of a profile, what depends on when it came and on how many came before it.
 _OF_THE_DAY: Final = ("clientId", "lastActivityDate", "avatarUrl")
 _OF_THE_WRITE: Final = ("eventCreateTime", "correlationId")
+
+_OF_A_CANARY: Final = ("batch", "get_by_identifier")
+_READING_BACK: Final = ("import", "resume", "sync", "apply")
 
 Crm = dict[str, dict[str, Any]]
 
@@ -91,7 +95,7 @@ class Place:
         words = [sys.executable, "-m", "pipeline", command]
         words += ["people.csv", *self.arguments] if command == "import" else []
         # The sandbox itself is compared, row by row, at the end.
-        words += ["--verify=none"] if command in ("import", "resume") else []
+        words += ["--verify=none"] if command in _READING_BACK else []
         return subprocess.Popen(
             [*words, "--json", "--quiet", *map(str, more)],
             stdin=subprocess.DEVNULL,
@@ -158,6 +162,18 @@ class Place:
     def n_batches(self) -> int:
         return sum(
             record.name == "batch" for record in self.sandbox.sandbox.store.requests()
+        )
+
+    def n_canaries(self) -> int:
+        """Return how often batches followed questions for profiles."""
+        names = [record.name for record in self.sandbox.sandbox.store.requests()]
+        told = [name == "batch" for name in names if name in _OF_A_CANARY]
+        return sum(now and not was for was, now in pairwise(told))
+
+    def n_reads(self) -> int:
+        return sum(
+            record.name in _OF_A_CANARY[1:]
+            for record in self.sandbox.sandbox.store.requests()
         )
 
     def crm(self) -> Crm:

@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     replan_option,
     talk_options,
     values_option,
+    verify_options,
     work_dir_option,
 )
 
@@ -28,6 +29,7 @@ from pipeline.cli.options import (
 @replan_option
 @pace_options
 @limit_options
+@verify_options
 @address_options
 @values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")

@@ -19,6 +19,7 @@ from pipeline.cli.options import (
     source_options,
     talk_options,
     values_option,
+    verify_options,
     work_dir_option,
 )
 
@@ -34,6 +35,7 @@ from pipeline.cli.options import (
 @click.option("--error-on-empty", is_flag=True, help="End with 9 when no row came.")
 @pace_options
 @limit_options
+@verify_options
 @remote_options
 @values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
