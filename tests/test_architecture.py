@@ -141,6 +141,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "tracing",
                 "turnstile",
                 "verify",
+                "workers",
             }
         ),
     ),

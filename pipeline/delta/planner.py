@@ -27,7 +27,7 @@ from pipeline.delta.digests import (
     key_id,
 )
 from pipeline.delta.guards import judge
-from pipeline.delta.knowing import known_persons, with_snapshot
+from pipeline.delta.knowing import adopted, known_persons, with_export
 from pipeline.delta.looking_up import LookUp
 from pipeline.delta.modes import Witnesses, hold_back
 from pipeline.delta.plan import (
@@ -212,13 +212,13 @@ async def _planned(
     record = caught.record
     known = known_persons(states, caught, request.key, scratch / "nobody")
     if request.crm is not None:
-        known = with_snapshot(
-            known,
-            read_snapshot(request.crm, line, check, workspace),
-            rows.encoded(),
-            scratch / "adopted",
-            is_first=record is None and not newest,
-        )
+        is_first = record is None and not newest
+        snapshot = None
+        if is_first or request.line.job.sync.mode != "upsert":
+            snapshot = read_snapshot(request.crm, line, check, workspace)
+        known = with_export(known, request.crm, snapshot, is_first=is_first)
+        if is_first:
+            known = adopted(known, rows.encoded(), scratch / "adopted")
     held = await _compared(request, rows, known, look_up)
     compared = held.compared
     folder = make_private_dir(line.folder)
