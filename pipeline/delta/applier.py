@@ -21,12 +21,25 @@ from pipeline.delta.confirming import (
     catch_up,
     newest_generation,
 )
+from pipeline.delta.deleting import (
+    NO_ACTIONS,
+    ActionCounts,
+    Deleting,
+    counted_actions,
+    deletions_in,
+)
+from pipeline.delta.guards import too_many_deletes
 from pipeline.delta.lanes import Sending
 from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import read_plan
 from pipeline.delta.state import StateStore
 from pipeline.endings import is_resumable
-from pipeline.errors import PipelineError, SettingsError, StaleRunError
+from pipeline.errors import (
+    LimitError,
+    PipelineError,
+    SettingsError,
+    StaleRunError,
+)
 from pipeline.files import make_work_dir, remove_drafts, sha256_of
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
@@ -63,6 +76,7 @@ class ApplyRequest:
         command: The word the run is recorded under: `apply` or `sync`.
         is_replanned: Of an interrupted run, what is not proven may be sent in new
             bodies.
+        max_deletes: Another bound than that of the job; looked at when a plan is begun.
         now: Seconds since 1970.
     """
 
@@ -73,6 +87,7 @@ class ApplyRequest:
     lock_dir: Path | None = None
     command: str = "apply"
     is_replanned: bool = False
+    max_deletes: int | None = None
     progress: ProgressView = NO_PROGRESS
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
@@ -95,6 +110,7 @@ class ApplyReport:
 
     Attributes:
         canary: What was read back before the rest went out; None when nothing was.
+        actions: The deletions of the plan.
     """
 
     run_id: str
@@ -106,6 +122,7 @@ class ApplyReport:
     folder: Path
     error: PipelineError | None = None
     canary: CanaryReport | None = None
+    actions: ActionCounts = NO_ACTIONS
 
     @property
     def counts(self) -> RowCounts:
@@ -115,7 +132,7 @@ class ApplyReport:
     @property
     def is_resumable(self) -> bool:
         """Whether the same run can go on with what is pending."""
-        return is_resumable(self.counts.pending, self.error)
+        return is_resumable(self.counts.pending + self.actions.pending, self.error)
 
 
 async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport:
@@ -130,6 +147,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         SettingsError: There is no such plan, the job is another one now, or the plan
             was applied already.
         SourceChangedError: A file of the plan was altered.
+        LimitError: The plan deletes more profiles than it may; nothing was sent.
         StaleRunError: The plan is too old, or the state is not the one it was made
             from, or a newer run of the dataset has begun.
         WrongWorkspaceError: The key opens another workspace.
@@ -151,7 +169,10 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
             request.on_workspace(workspace)
             with _at_work(request, plan, workspace) as journal:
                 store = StateStore(request.work_dir, plan.workspace, plan.dataset)
-                run, resumed = _begun(request, plan, journal, store, scratch)
+                most = job.sync.max_deletes
+                run, resumed = _begun(
+                    request, plan, journal, store, scratch, max_deletes=most
+                )
                 if resumed is not None:
                     request.on_resume(run, resumed)
                 sending = Sending(
@@ -195,10 +216,15 @@ async def _applied(
     journal = sending.journal
     delivery, error = await sending.send()
     applied = write_applied(request.folder, journal.outcomes(run.run_id))
+    if error is None and not applied.counts.pending:
+        error = await _deleted(request, sending)
+    n_deletes = sending.plan.figures.n_deletes
+    actions = counted_actions(journal, run.run_id, n_deletes)
+    is_left = applied.counts.pending + actions.pending > 0
     journal.end_run(
         run.run_id,
-        request.exit_code(applied.counts, error, 0),
-        state=RunState.PENDING if applied.counts.pending else RunState.DONE,
+        request.exit_code(applied.counts, error, actions.refused),
+        state=RunState.PENDING if is_left else RunState.DONE,
     )
     return ApplyReport(
         run.run_id,
@@ -210,7 +236,27 @@ async def _applied(
         request.folder,
         error,
         sending.canary[-1] if sending.canary else None,
+        actions,
     )
+
+
+async def _deleted(request: ApplyRequest, sending: Sending) -> PipelineError | None:
+    """Delete the profiles of the plan; return what ended it."""
+    if not sending.plan.figures.n_deletes:
+        return None
+    deleting = Deleting(
+        sending.plan.plan_id,
+        sending.journal,
+        sending.client,
+        sending.connector.clock,
+        sending.job.delivery,
+        request.stop,
+    )
+    try:
+        await deleting.run(deletions_in(request.folder))
+    except PipelineError as stopped:
+        return stopped
+    return None
 
 
 def _job(request: ApplyRequest, plan: Plan) -> Job:
@@ -227,6 +273,9 @@ def _job(request: ApplyRequest, plan: Plan) -> Job:
         "delivery": request.delivery or planned.delivery,
         "sync": filed.sync if filed else planned.sync,
     }
+    if request.max_deletes is not None:
+        told = {"max_deletes": request.max_deletes}
+        now["sync"] = now["sync"].model_copy(update=told)
     return planned.model_copy(update=now)
 
 
@@ -236,6 +285,8 @@ def _begun(
     journal: Journal,
     store: StateStore,
     scratch: Path,
+    *,
+    max_deletes: int,
 ) -> tuple[Run, ResumePlan | None]:
     """Record that a plan is begun, or goes on."""
     runs = journal.runs()
@@ -244,6 +295,7 @@ def _begun(
         caught = catch_up(store, journal, request.work_dir, scratch / "before")
         generation = caught.record.generation if caught.record else 0
         _check_fresh(request, plan, generation, newest_generation(store, journal))
+        _check_deletes(plan, max_deletes)
         run = _run_record(request, plan)
         journal.begin_run(run)
         return run, None
@@ -263,6 +315,16 @@ def _begun(
     )
     again = versions if request.is_replanned else None
     return journal.resume_run(known.run_id, versions=again), resumed
+
+
+def _check_deletes(plan: Plan, max_deletes: int) -> None:
+    n_deletes = plan.figures.n_deletes
+    if n_deletes > max_deletes:
+        raise LimitError(
+            f"{too_many_deletes(n_deletes, max_deletes)}. Nothing was sent. If these "
+            "profiles are to go for good, apply the plan with --max-deletes "
+            f"{n_deletes}"
+        )
 
 
 def _check_fresh(

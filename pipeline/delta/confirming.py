@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.delta.changes import Proof
+from pipeline.delta.changes import DELETED, MADE, Proof
+from pipeline.delta.deleting import begun_persons
 from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
-from pipeline.delta.plan import ROWS_NAME, Night
+from pipeline.delta.plan import DELETES_NAME, ROWS_NAME, Night
 from pipeline.delta.plan_files import (
+    absent_persons,
     planned_assembly,
     planned_frames,
     read_plan,
@@ -31,13 +33,13 @@ from pipeline.journal_tables import RunState
 from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
     from pipeline.journal import Journal
-    from pipeline.journal_tables import Run
+    from pipeline.journal_tables import ActionState, Run
     from pipeline.records import BatchOutcome
 
 # What runs that a plan was made for are recorded under.
@@ -81,7 +83,7 @@ def catch_up(
         if record is not None and not _may_be_news(record, run):
             continue
         batches = journal.outcomes(run.run_id)
-        mark = _mark(batches)
+        mark = _mark(batches, journal.actions(run.run_id))
         if record is not None and _is_known(record, run, mark):
             continue
         folder = work_dir / "runs" / run.run_id
@@ -93,7 +95,12 @@ def catch_up(
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
         record = _with_seen(store, record, plan, folder, scratch / f"{run.run_id}-seen")
-        proven = _proven(folder, batches, scratch / run.run_id)
+        proven = replace(
+            _proven(
+                folder, batches, scratch / run.run_id, absent_persons(folder, plan)
+            ),
+            vanished=_left(folder, plan, journal),
+        )
         news = _record(store, record, run, plan)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
@@ -128,8 +135,8 @@ def _is_known(record: StateRecord, run: Run, mark: str) -> bool:
     return is_same and run.state is not RunState.DONE
 
 
-def _mark(batches: Sequence[BatchOutcome]) -> str:
-    text = "\n".join(map(repr, batches))
+def _mark(batches: Sequence[BatchOutcome], actions: Mapping[int, ActionState]) -> str:
+    text = "\n".join(map(repr, (*batches, *sorted(actions.items()))))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -175,7 +182,7 @@ def _with_seen(
             seen.add(frame.select(*KEY_COLUMNS, accepted, *columns))
     if not columns:
         return record
-    nobody = pl.DataFrame(schema={**_NAMES, "bucket": pl.UInt32()})
+    nobody = pl.DataFrame(schema=_NOBODY)
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     return store.change(
         replace(known, key_id=plan.key_id),
@@ -210,23 +217,47 @@ class _Proven:
         return pl.DataFrame(schema=schema) if sent is None else sent, gone
 
 
-def _proven(folder: Path, batches: Sequence[BatchOutcome], scratch: Path) -> _Proven:
+def _left(folder: Path, plan: Plan, journal: Journal) -> pl.DataFrame:
+    """Return who vanished, and whose deletion was begun: `KEY_COLUMNS`, `DELETED`."""
+    vanished = vanished_persons(folder)
+    deleted = vanished.clear()
+    if DELETES_NAME in plan.files:
+        deleted = begun_persons(folder, journal, plan.plan_id)
+    others = vanished.join(deleted, on=KEY_COLUMNS, how="anti")
+    parts = [
+        others.with_columns(pl.lit(value=False).alias(DELETED)),
+        deleted.with_columns(pl.lit(value=True).alias(DELETED)),
+    ]
+    return pl.concat(parts).with_columns(bucket_of())
+
+
+def _proven(
+    folder: Path,
+    batches: Sequence[BatchOutcome],
+    scratch: Path,
+    absent: pl.DataFrame | None,
+) -> _Proven:
     assembly = planned_assembly(folder, batches)
     columns = pl.read_parquet_schema(folder / ROWS_NAME)
     fields = field_columns(columns)
     with DigestSet(scratch) as sent:
         for frame in planned_frames(folder):
-            told = assembly.outcomes(frame.select(ROW_KEY))
-            known = told.filter(pl.col("batch_no").is_not_null()).select(
+            ended = assembly.outcomes(frame.select(ROW_KEY))
+            known = ended.filter(pl.col("batch_no").is_not_null()).select(
                 *ROW_KEY, _proof()
             )
             rows = frame.join(known, on=ROW_KEY, how="inner")
-            sent.add(rows.select(*KEY_COLUMNS, "proof", *fields))
-    vanished = vanished_persons(folder).with_columns(bucket_of())
-    return _Proven(sent, fields, vanished)
+            told = [*KEY_COLUMNS, "proof", *fields]
+            if absent is not None:
+                made = absent.with_columns(pl.lit(value=True).alias(MADE))
+                rows = rows.join(made, on=KEY_COLUMNS, how="left")
+                told.append(MADE)
+            sent.add(rows.select(told))
+    return _Proven(sent, fields, pl.DataFrame(schema=_NOBODY))
 
 
 _NAMES: Final = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
+_NOBODY: Final[dict[str, pl.DataType]] = {**_NAMES, "bucket": pl.UInt32()}
 
 
 def _proof() -> pl.Expr:

@@ -52,17 +52,19 @@ class Snapshot:
     What an export shows of the rows of a source.
 
     Attributes:
-        name: Its path.
+        path: Of the file.
         shows_absence: Whether a row that met nobody had no profile then.
         codes: For each file, a UInt32 for each of its rows.
         shown: The digest columns of the fields that are shown, in the order of the
             codes from `FIRST_SHOWN` on.
+        met_profiles: UInt32, the profiles that met a row, counted from 0.
     """
 
-    name: str
+    path: Path
     shows_absence: bool
     codes: tuple[pl.Series, ...]
     shown: tuple[frozenset[str], ...]
+    met_profiles: pl.Series
 
 
 def read_snapshot(
@@ -113,7 +115,7 @@ def read_snapshot(
     columns = [FIELD_PREFIX + name for name in rows.fields]
     offsets = [0, *accumulate(check.n_rows)]
     return Snapshot(
-        str(path),
+        path,
         shows_absence=_shows_absence(path, returned),
         codes=tuple(
             codes.slice(first, n_rows)
@@ -123,6 +125,7 @@ def read_snapshot(
             frozenset(FIELD_PREFIX + name for name in named_fields(told, columns))
             for told in numbers
         ),
+        met_profiles=met.crm.profiles(),
     )
 
 
