@@ -47,6 +47,7 @@ from pipeline.cli.watching import note, watch
 from pipeline.config import lock_dir, read_job, work_dir
 from pipeline.environment import digest_key
 from pipeline.errors import SettingsError
+from pipeline.plain_text import counted
 
 if TYPE_CHECKING:
     from pipeline import ApplyReport, Connector, PlanReport, Workspace
@@ -178,6 +179,9 @@ def _planning(
         filed=None if found.path is None else found.job,
         is_full=flags["full"],
         crm=None if flags["crm"] is None else Path(flags["crm"]),
+        on_look_up=lambda n_persons: talk.say(
+            f"asking the CRM for {counted(n_persons, 'person')}", event="look-ups"
+        ),
     )
     return request, connector_for(job, flags)
 

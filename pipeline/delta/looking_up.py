@@ -14,7 +14,7 @@ from pipeline.verify.settling import profile_in
 from pipeline.workers import work_through
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.client import Client
     from pipeline.retrying import Clock
@@ -56,12 +56,18 @@ def person_of(row: int, text: str, identifiers: Sequence[str]) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """How to ask: several at a time, at the pace that the service bears."""
+    """
+    How to ask: several at a time, at the pace that the service bears.
+
+    Attributes:
+        on_persons: Told how many will be asked for, before that begins.
+    """
 
     client: Client
     clock: Clock
     delivery: DeliverySettings
     stop: StopSignal
+    on_persons: Callable[[int], None]
 
     async def found(self, persons: Sequence[Person]) -> frozenset[int]:
         """
@@ -73,6 +79,9 @@ class LookUp:
             StoppedError: Somebody asked to stop.
             AccessError, RemoteError, ContractError: As the service answers.
         """
+        if not persons:
+            return frozenset()
+        self.on_persons(len(persons))
         return await unless_stopped(self._found(persons), self.stop)
 
     async def _found(self, persons: Sequence[Person]) -> frozenset[int]:

@@ -116,17 +116,24 @@ NOT_MIRRORED: Final = Mirrored(_NOBODY, _NOBODY)
 
 
 def mirrored(
-    persons: Persons, snapshot: Snapshot | None, scratch: Path, *, n_hidden: int
+    persons: Persons,
+    snapshot: Snapshot | None,
+    scratch: Path,
+    *,
+    n_persons: int,
+    n_hidden: int,
 ) -> Mirrored:
     """
     Say whom a mirror deletes, or why it deletes nobody.
 
     Args:
         scratch: An existing folder.
+        n_persons: Of the source. A source with nobody is no reason to delete all.
         n_hidden: Rows whose identifiers are not all known; they may be of anybody.
 
     Raises:
         SourceError: The export cannot be used.
+        SourceChangedError: It changed meanwhile.
 
     Cost: one reading of the export; memory of the persons without a row.
     """
@@ -142,10 +149,12 @@ def mirrored(
     found = _profiles_of(missing, persons.key, snapshot, scratch)
     kept = found.filter(~pl.col(MADE)).select(*DELETES_SCHEMA)
     deletes = found.filter(MADE).select(*DELETES_SCHEMA)
-    if n_hidden:
+    if n_hidden or not n_persons:
         note = (
             f"nobody is deleted: {counted(n_hidden, 'row')} of the source cannot be "
             "read in full, and nobody knows whom they are about"
+            if n_hidden
+            else "nobody is deleted, because the source has nobody"
         )
         everybody = found.select(*DELETES_SCHEMA)
         return Mirrored(_NOBODY, everybody, missing.height, (note,))
@@ -183,6 +192,7 @@ def _profiles_of(
     for frame in open_profiles(snapshot.path, wanted, PROVING, scratch).frames():
         is_met = pl.col(NUMBER).is_in(snapshot.met_profiles.implode())
         matches += _matches(_texts(frame.filter(~is_met)), missing, key)
+    snapshot.check_unchanged()
     # Found by two identifiers it is one pair; anything else that is twice is unclear.
     pairs = pl.concat(matches).unique([*KEY_COLUMNS, _ID, NUMBER])
     is_clear = (

@@ -104,6 +104,7 @@ class PlanRequest:
         is_full: Every row is planned, whatever is known.
         crm: An export of the workspace: what a first plan takes for confirmed, and
             whom the CRM has.
+        on_look_up: Told how many persons the CRM will be asked for.
         now: Seconds since 1970.
     """
 
@@ -113,6 +114,7 @@ class PlanRequest:
     filed: Job | None = None
     is_full: bool = False
     crm: Path | None = None
+    on_look_up: Callable[[int], None] = lambda _n_persons: None
     now: Callable[[], float] = time.time
 
 
@@ -176,6 +178,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
                     connector.clock,
                     request.line.job.delivery,
                     request.line.stop,
+                    request.on_look_up,
                 )
                 rows = _Rows(line, check, store)
                 return await _planned(request, rows, look_up, workspace)
@@ -235,7 +238,7 @@ async def _planned(
     folder = make_private_dir(line.folder)
     digests, counts = _written(request, rows, compared)
     exceptions = pl.concat([rows.exceptions(), held.exceptions]).sort("row")
-    mirror = _mirrored(request, rows, known)
+    mirror = _mirrored(request, rows, known, compared)
     digests |= _witnessed(folder, known, held, mirror)
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
@@ -296,7 +299,9 @@ async def _compared(
     return await hold_back(witnesses, compared, rows.encoded, scratch / "new")
 
 
-def _mirrored(request: PlanRequest, rows: _Rows, known: Known) -> Mirrored:
+def _mirrored(
+    request: PlanRequest, rows: _Rows, known: Known, compared: Comparison
+) -> Mirrored:
     """Find whom a mirror deletes; nobody in any other mode."""
     scratch = rows.line.scratch
     if request.line.job.sync.mode != "mirror":
@@ -305,6 +310,7 @@ def _mirrored(request: PlanRequest, rows: _Rows, known: Known) -> Mirrored:
         Persons(known.heard_of, DigestSet(scratch / "today"), request.key),
         known.snapshot,
         make_private_dir(scratch / "mirror"),
+        n_persons=compared.n_rows.total(),
         n_hidden=n_hidden_rows(rows.exceptions(), rows.check.omitted),
     )
 

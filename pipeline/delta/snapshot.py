@@ -52,7 +52,7 @@ class Snapshot:
     What an export shows of the rows of a source.
 
     Attributes:
-        path: Of the file.
+        path: Of the file, and *sha256* of its content.
         shows_absence: Whether a row that met nobody had no profile then.
         codes: For each file, a UInt32 for each of its rows.
         shown: The digest columns of the fields that are shown, in the order of the
@@ -61,10 +61,24 @@ class Snapshot:
     """
 
     path: Path
+    sha256: str
     shows_absence: bool
     codes: tuple[pl.Series, ...]
     shown: tuple[frozenset[str], ...]
     met_profiles: pl.Series
+
+    def check_unchanged(self) -> None:
+        """
+        Make sure that the file is the one that was read, to its end.
+
+        Raises:
+            SourceChangedError: It is not; profiles are known by their places in it.
+        """
+        if sha256_of(self.path) != self.sha256:
+            raise SourceChangedError(
+                f"{self.path} changed while it was read, so nobody knows what it "
+                "shows. Nothing was sent: run the command again"
+            )
 
 
 def read_snapshot(
@@ -107,15 +121,11 @@ def read_snapshot(
         codes, numbers = _codes(
             waiting, met, rows.fields, _untyped(file, returned), sum(check.n_rows)
         )
-    if sha256_of(path) != digest:
-        raise SourceChangedError(
-            f"{path} changed while it was read, so nobody knows what it shows. Nothing "
-            "was sent: run the command again"
-        )
     columns = [FIELD_PREFIX + name for name in rows.fields]
     offsets = [0, *accumulate(check.n_rows)]
-    return Snapshot(
+    snapshot = Snapshot(
         path,
+        digest,
         shows_absence=_shows_absence(path, returned),
         codes=tuple(
             codes.slice(first, n_rows)
@@ -127,6 +137,8 @@ def read_snapshot(
         ),
         met_profiles=met.crm.profiles(),
     )
+    snapshot.check_unchanged()
+    return snapshot
 
 
 def adopt(snapshot: Snapshot, encoded: Iterable[Encoded], persons: DigestSet) -> int:

@@ -67,7 +67,8 @@ def test_a_mode_holds_rows_back_and_says_so(at: Shell) -> None:
     assert planned.json["codes"] == {"MODE_ABSENT": 3}
     told = planned.err.splitlines()
     assert "            3 held back, as the mode is update-only" in told
-    assert "the CRM was asked for 8 persons" in planned.err
+    assert "asking the CRM for 8 persons" in told
+    assert "the CRM was asked for 8 persons" in told
     lines = [line for line in told if "workspace:" not in line and "/" not in line]
     assert max(map(len, lines)) <= WIDEST
     folder = Path(planned.json["files"]["outcomes"]).parent

@@ -1,6 +1,8 @@
 """A mirror deletes whom this tool made and who has no row; and nobody else, ever."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import polars as pl
 import pytest
 
 from flows.crm_files import N_VILLAGERS, exported, filled, village
-from flows.delta_town import Town
+from flows.delta_town import Deaf, Town
 from pipeline import PlanReport, SyncReport
 from pipeline.contract import CLIENTS_PATH
 from pipeline.delta.deleting import ActionCounts
@@ -216,6 +218,20 @@ async def test_an_empty_source_deletes_nobody_by_default(tmp_path: Path) -> None
 
 
 @pytest.mark.anyio
+async def test_a_source_without_anybody_deletes_nobody_at_all(tmp_path: Path) -> None:
+    async with village(tmp_path) as at:
+        await made(at)
+        mirror(at, max_deletes=N_VILLAGERS)
+        crm = await exported(at)
+        leave(at, *list(at.rows))
+
+        plan = await at.plan(crm=crm)
+
+        assert deletes(plan) == (0, N_VILLAGERS)
+        assert "the source has nobody" in reasons(plan)
+
+
+@pytest.mark.anyio
 async def test_a_new_name_for_the_same_person_deletes_nobody(tmp_path: Path) -> None:
     async with village(tmp_path) as at:
         await made(at)
@@ -354,6 +370,88 @@ async def test_a_night_after_a_cut_off_deletes_only_what_was_not_begun(
 
         assert deletes(night.planned) == (1, 0)
         assert at.held().keys() == at.rows.keys()
+
+
+class CrashedError(BaseException):
+    """The process ends here."""
+
+
+class Crashing(Wire):
+    """Ends the process after so many requests for profiles were carried out."""
+
+    def __init__(self, sandbox: Sandbox, n_left: int) -> None:
+        super().__init__(sandbox)
+        self._left = n_left
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        reply = await super().handle_async_request(request)
+        if request.url.path.startswith(f"{CLIENTS_PATH}/"):
+            self._left -= 1
+            if self._left < 0:
+                raise CrashedError
+        return reply
+
+
+@pytest.mark.anyio
+async def test_a_crash_at_every_request_deletes_nobody_else(tmp_path: Path) -> None:
+    async with village(tmp_path) as at:
+        await made(at)
+        leave(at, "C1", "C2", "C3")
+        at.settings["delivery"] = {"max_rows": 10, "concurrency": 1}
+        plan = await at.plan(crm=await exported(at))
+        assert plan.plan is not None
+        crashes = 0
+        for n_requests in (0, 1, 2, 0, 1, 1):
+            crash = replace(at.connector, transport=Crashing(at.sandbox, n_requests))
+            with suppress(CrashedError):
+                await at.apply(plan, crash)
+                break
+            crashes += 1
+            at.sandbox.settle()
+        applied = await at.apply(plan)
+
+        assert crashes == 6
+        assert applied.actions == ActionCounts(done=3)
+        at.sandbox.settle()
+        assert at.held().keys() == at.rows.keys()
+
+
+@pytest.mark.anyio
+async def test_who_was_sent_in_doubt_is_made_only_by_the_same_run(
+    tmp_path: Path,
+) -> None:
+    async with village(tmp_path) as at:
+        at.settings["delivery"] = {"max_rows": 6, "concurrency": 1, "max_wait": 1}
+        mirror(at)
+        cut = await at.night(at.through(Deaf))
+        assert cut.applied is not None
+        assert cut.applied.counts.accepted == 0
+        assert len(at.held()) == N_VILLAGERS
+        resumed = await at.apply_id(cut.applied.run_id)
+        assert resumed.counts.accepted == N_VILLAGERS
+        at.sandbox.settle()
+        leave(at, "C1")
+
+        plan = await at.plan(crm=await exported(at))
+
+        assert deletes(plan) == (1, 0)
+
+
+@pytest.mark.anyio
+async def test_who_was_sent_in_doubt_and_planned_anew_is_not_made(
+    tmp_path: Path,
+) -> None:
+    async with village(tmp_path) as at:
+        at.settings["delivery"] = {"max_rows": 6, "concurrency": 1, "max_wait": 1}
+        mirror(at)
+        await at.night(at.through(Deaf))
+        assert len(at.held()) == N_VILLAGERS
+        await at.night()
+        leave(at, "C1")
+
+        plan = await at.plan(crm=await exported(at))
+
+        assert deletes(plan) == (0, 1)
 
 
 @pytest.mark.anyio
