@@ -70,7 +70,8 @@ NUMBERS: Final = {
     "is no such profile, or the API refused the content.",
     "DIFFERENT": "Read back, at the end of an import or by `verify`, an accepted row "
     "differs from what was sent, or is absent after its time; of `reconcile`: more "
-    "rows disagree than `--fail-over` allows.",
+    "rows disagree than `--fail-over` allows; of a mirror: a profile to be deleted is "
+    "not as the export showed it, and was kept.",
     "INCOMPLETE": "An export that is not shown to be complete; a comparison with a "
     "part of the CRM out of sight; a demo that did not go as it should.",
     "NOTHING_TO_DO": "No row came, and `--error-on-empty` is given.",
@@ -131,11 +132,15 @@ PLAN_KEYS: Final = {
     "changed": "Rows with a field that differs from what was confirmed.",
     "unchanged": "Rows that are not sent.",
     "vanished": "Persons who were confirmed and have no row that can be sent. Nothing "
-    "is done about them.",
+    "is done about them, but by `sync.mode: mirror`.",
     "held_back": "Code → rows that the mode does not let go; they are blocked.",
     "adopted": "Persons of whom the export of `--crm` showed what the CRM holds, and "
     "that was taken for confirmed.",
     "looked_up": "Persons that the CRM was asked for.",
+    "deletes": "Profiles that are deleted.",
+    "kept": "Persons without a row who are not deleted.",
+    "actions": "Deletions by what became of them: `done`, `refused` (the profile is "
+    "not as the export showed it, and was kept), `pending`; null of a plan.",
     "changed_fields": "Field → changed rows in which it differs.",
     "lost_fields": "Field → rows that had it and do not give it any more; the CRM "
     "keeps it.",

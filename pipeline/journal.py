@@ -26,6 +26,7 @@ from pipeline.journal_tables import (
     FIRST_CHILD_NO,
     INSERT_RUN,
     NEWER_RUN,
+    ActionState,
     Run,
     RunState,
     StoredBatch,
@@ -203,7 +204,7 @@ class Journal:
                 )
                 db.execute(text, (purged_at, run_id)).close()
                 if run_id not in keep_batches:
-                    for table in ("verdict", "attempt", "batch"):
+                    for table in ("verdict", "attempt", "batch", "action"):
                         text = f"DELETE FROM {table} WHERE run_id = ?"  # noqa: S608 - a name of ours
                         db.execute(text, (run_id,)).close()
 
@@ -247,6 +248,15 @@ class Journal:
         """Return what a run sent from *since* on (seconds since 1970), oldest first."""
         return list(map(attempt_of, self._select(ATTEMPTS, run_id, since)))
 
+    def actions(self, run_id: str) -> dict[int, ActionState]:
+        """Return what is proven of the actions of a run that were begun, by number."""
+        text = "SELECT action_no, state FROM action WHERE run_id = ? ORDER BY at, state"
+        found: dict[int, ActionState] = {}
+        for number, state in self._select(text, run_id):
+            if found.get(number) in (None, ActionState.BEGUN):
+                found[number] = ActionState(state)
+        return found
+
     def next_child_no(self, run_id: str) -> int:
         """Return the number for the next batch that is part of another one."""
         text = "SELECT max(batch_no) FROM batch WHERE run_id = ?"
@@ -287,6 +297,18 @@ class Journal:
         row = verdict_row(run_id, batch_no, n, verdict, rejected)
         rows = ("verdict", (*row, self._now()))
         await self._writer.commit_rows(rows, flushed=False)
+
+    async def note_action(
+        self, run_id: str, action_no: int, state: ActionState
+    ) -> None:
+        """
+        Commit how far an action has come; `begun` before anything of it leaves.
+
+        Each state of an action is recorded once.
+        """
+        row = (run_id, action_no, state.value, self._now())
+        is_new = state is ActionState.BEGUN
+        await self._writer.commit_rows(("action", row), admits=is_new)
 
     def _select(self, text: str, *values: object) -> list[Any]:
         rows: list[Any] = self._writer.wait_for(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.records import Batch, Verdict
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 # Numbers of batches that a refusal made; planned ones count from 1, and what they are
 # called must not depend on what the service refused.
 FIRST_CHILD_NO: Final = 1_000_000_001
@@ -76,6 +76,14 @@ MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             WHEN exit_code IN (0, 3) THEN 'done' ELSE 'pending' END
         """,
     ),
+    2: (
+        """
+        CREATE TABLE action (
+          run_id TEXT NOT NULL, action_no INTEGER NOT NULL, state TEXT NOT NULL,
+          at REAL NOT NULL, PRIMARY KEY (run_id, action_no, state)
+        ) WITHOUT ROWID
+        """,
+    ),
 }
 INSERT_RUN: Final = """
 INSERT INTO run SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
@@ -124,6 +132,19 @@ class RunState(StrEnum):
     OPEN = "open"
     PENDING = "pending"
     DONE = "done"
+
+
+class ActionState(StrEnum):
+    """
+    What is proven of an action, such as the deletion of a profile.
+
+    `begun`: it may have been carried out. `done`: it was taken, or there was nothing
+    left to do. `refused`: it was found wrong before it was asked for.
+    """
+
+    BEGUN = "begun"
+    DONE = "done"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _ADDRESS: Final = re.compile(r"(s3|gs|az)://[^/\s@?#]+(/[^\s?#]*)?")
 LOOKUP_BUDGET: Final = 1_000
 _Share = Annotated[float, Field(ge=0, le=1)]
-SyncMode = Literal["upsert", "update-only", "create-only"]
+SyncMode = Literal["upsert", "update-only", "create-only", "mirror"]
 
 
 class GuardSettings(BaseModel, extra="forbid", frozen=True):
@@ -59,9 +59,12 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
 
     Attributes:
         mode: Whom rows may be sent of: everybody, only persons that the CRM has
-            already, or only persons that it does not have.
+            already, or only persons that it does not have. `mirror` sends everybody,
+            and deletes whom this tool made and who has no row any more.
         lookup_budget: Persons that the CRM may be asked for, where a mode depends on
             them and neither the state nor `--crm` knows.
+        max_deletes: Profiles that a plan may delete; one more, and nothing of it is
+            applied.
         fields: Of a changed row, `all` of its fields are sent, or its identifiers and
             the `changed` ones alone.
         plan_max_age: Seconds after which a plan is not begun any more.
@@ -74,6 +77,7 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
 
     mode: SyncMode = "upsert"
     lookup_budget: Annotated[int, Field(ge=0)] = LOOKUP_BUDGET
+    max_deletes: Annotated[int, Field(ge=0)] = 0
     fields: Literal["all", "changed"] = "all"
     plan_max_age: _Seconds = PLAN_MAX_AGE_S
     canary: bool = True

@@ -142,6 +142,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "tracing",
                 "turnstile",
                 "verify",
+                "workers",
             }
         ),
     ),

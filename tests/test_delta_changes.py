@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.delta.changes import (
+    DELETED,
     GONE,
+    MADE,
     STATE_KEYS,
     WHOLE,
     Compared,
@@ -211,3 +213,34 @@ def test_rows_without_any_field_are_new_and_then_known() -> None:
     found = compared(now, empty_state())
 
     assert found.new.to_list() == [1]
+
+
+def test_whom_the_first_confirmed_sending_made_is_remembered() -> None:
+    nothing = dict.fromkeys(FIELDS)
+    proofs = {1: Proof.ACCEPTED, 2: Proof.DOUBTFUL, 3: Proof.ACCEPTED}
+    sent = sent_of(dict.fromkeys(proofs, nothing), proofs)
+    marked = sent.with_columns(pl.Series(MADE, [True, True, None]))
+
+    once = overlay(empty_state(), marked, gone_of(set()))
+    later = overlay(once, sent, gone_of({1}))
+
+    for state in (once, later):
+        made = dict(state.select("key_hi", MADE).rows())
+        assert made == {1: True, 2: False, 3: False}
+
+
+def test_who_was_perhaps_deleted_is_made_no_more() -> None:
+    nothing = dict.fromkeys(FIELDS)
+    proofs = dict.fromkeys((1, 2), Proof.ACCEPTED)
+    sent = sent_of(dict.fromkeys(proofs, nothing), proofs)
+    state = overlay(
+        empty_state(),
+        sent.with_columns(pl.lit(value=True).alias(MADE)),
+        gone_of(set()),
+    )
+    left = gone_of({1, 2}).with_columns(pl.Series(DELETED, [True, False]))
+
+    after = overlay(state, sent.clear(), left)
+
+    assert dict(after.select("key_hi", MADE).rows()) == {1: False, 2: True}
+    assert after[GONE].to_list() == [True, True]

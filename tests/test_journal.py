@@ -25,6 +25,7 @@ from pipeline.journal import JOURNAL_NAME, Journal, list_runs
 from pipeline.journal_file import RESERVE_BYTES, Reserve, connect
 from pipeline.journal_tables import (
     FIRST_CHILD_NO,
+    ActionState,
     Attempt,
     Run,
     RunState,
@@ -154,6 +155,27 @@ def test_the_batches_of_old_runs_can_be_dropped(journal: Journal) -> None:
     assert (len(journal.batches("r1")), len(journal.batches("r2"))) == (0, 1)
     assert [run.purged_at for run in journal.runs()] == [1000.0, 1000.0]
     assert n_rows_of(journal, "attempt") == n_rows_of(journal, "verdict") == 1
+
+
+def test_actions_are_what_was_last_proven_of_them(journal: Journal) -> None:
+    told = {
+        1: [ActionState.BEGUN],
+        2: [ActionState.BEGUN, ActionState.DONE],
+        3: [ActionState.REFUSED],
+        4: [ActionState.DONE],
+    }
+
+    async def main() -> None:
+        for number, states in told.items():
+            for state in states:
+                await journal.note_action("r1", number, state)
+
+    asyncio.run(main())
+
+    assert journal.actions("r1") == {n: states[-1] for n, states in told.items()}
+    assert journal.actions("r2") == {}
+    journal.forget(["r1"], keep_batches=[])
+    assert journal.actions("r1") == {}
 
 
 def n_rows_of(journal: Journal, table: str) -> int:

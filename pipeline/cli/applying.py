@@ -52,6 +52,7 @@ from pipeline.cli.watching import note, watch
 from pipeline.config import lock_dir, read_job, work_dir
 from pipeline.environment import digest_key
 from pipeline.errors import SettingsError
+from pipeline.plain_text import counted
 
 if TYPE_CHECKING:
     from pipeline import ApplyReport, Connector, PlanReport, Workspace
@@ -105,6 +106,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
     talk.say(f"work folder: {folder}", event="begun", work_dir=str(folder))
     talk.voice.run_id = plan_id
     planned = read_plan(folder / "runs" / plan_id)
+    _refuse_idle_deletes(planned.mode, flags)
     job = job_to_resume(job_of_run(folder, plan_id), flags)
     _watch(job, found_job(flags["config"]), folder, flags)
     request = ApplyRequest(
@@ -114,6 +116,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
         told=job,
         lock_dir=lock_dir(),
         is_replanned=flags.get("replan", False),
+        max_deletes=flags.get("max_deletes"),
         progress=talk.progress,
         on_workspace=lambda workspace: _say_workspace(talk, workspace),
         on_resume=lambda run, resumed: talk.say(
@@ -156,6 +159,7 @@ def _planning(
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
     refuse_idle_budgets(job, flags)
+    _refuse_idle_deletes(job.sync.mode, flags)
     _watch(job, found, folder, flags)
     talk.say(f"work folder: {folder}", event="begun", work_dir=str(folder))
     line = ImportRequest(
@@ -184,8 +188,25 @@ def _planning(
         filed=None if found.path is None else found.job,
         is_full=flags["full"],
         crm=None if flags["crm"] is None else Path(flags["crm"]),
+        on_look_up=lambda n_persons: talk.say(
+            f"asking the CRM for {counted(n_persons, 'person')}", event="look-ups"
+        ),
     )
     return request, connector_for(job, flags)
+
+
+def _refuse_idle_deletes(mode: str, flags: dict[str, Any]) -> None:
+    """
+    Refuse a budget for what nothing does.
+
+    Raises:
+        SettingsError: The mode deletes nobody.
+    """
+    if flags.get("max_deletes") is not None and mode != "mirror":
+        raise SettingsError(
+            "--max-deletes allows what nothing does: only sync.mode: mirror deletes, "
+            f"and the mode is {mode}"
+        )
 
 
 def _watch(job: Job, found: JobFile, folder: Path, flags: dict[str, Any]) -> None:
@@ -262,7 +283,7 @@ def _finish(
     code = exit_code_of_run(
         report.counts,
         report.error,
-        report.n_wrong,
+        report.n_at_odds,
         error_on_empty=flags.get("error_on_empty", False),
     )
     steps = after_night(report, flags)

@@ -143,6 +143,13 @@ crm_option = click.option(
     help="An export of the workspace: a first plan takes what it shows for confirmed, "
     "and sync.mode learns from it whom the CRM has.",
 )
+max_deletes_option = click.option(
+    "--max-deletes",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Profiles that sync.mode: mirror may delete; one more, and nothing is sent. "
+    "[default: 0]",
+)
 source_options = _stacked(
     click.option(
         "--format",
@@ -295,6 +302,7 @@ def job_of(
     _put_delivery(told, flags)
     _put_verify(told, flags)
     _put(told, "workspace", guid=flags.get("expect_workspace"))
+    _put(told, "sync", max_deletes=flags.get("max_deletes"))
     if found.job.metrics is not None:
         # A resumption may start elsewhere, without the job file.
         told["metrics"] = str((found.folder / found.job.metrics).absolute())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.render import nothing_summary, run_lines, run_summary
@@ -28,6 +29,9 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "held_back": done.held_back,
         "adopted": done.n_adopted,
         "looked_up": done.n_looked_up,
+        "deletes": done.n_deletes,
+        "kept": done.n_kept,
+        "actions": None,
         "changed_fields": done.changed_fields,
         "lost_fields": done.lost_fields,
         "erased_fields": done.erased_fields,
@@ -57,7 +61,12 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  {done.n_unchanged:>11,} unchanged, not sent",
         f"  {done.n_vanished:>11,} vanished: no row that can be sent; not acted on",
     ]
-    if n_held_back or plan.mode != "upsert":
+    if plan.mode == "mirror":
+        lines += [
+            f"  {done.n_deletes:>11,} to be deleted",
+            f"  {done.n_kept:>11,} without a row, and kept",
+        ]
+    elif plan.mode != "upsert":
         lines.append(f"  {n_held_back:>11,} held back, as the mode is {plan.mode}")
     if done.n_looked_up:
         asked = counted(done.n_looked_up, "person")
@@ -126,7 +135,7 @@ def apply_summary(
         "rows_per_s": round(counts["read"] / seconds) if seconds else None,
         "files": {name: str(path) for name, path in report.paths.items()},
         "error": str(report.error) if report.error else None,
-        "plan": plan_figures(report.plan),
+        "plan": plan_figures(report.plan) | {"actions": asdict(report.actions)},
     }
 
 
@@ -150,6 +159,14 @@ def apply_lines(report: ApplyReport, seconds: float) -> list[str]:
             if report.canary.refusal is None
             else "the rows that went first could not be read back: "
             f"{report.canary.refusal}"
+        )
+    actions = {word: n for word, n in asdict(report.actions).items() if n}
+    if actions:
+        told = ", ".join(f"{n:,} {word}" for word, n in actions.items())
+        lines.append(f"deletions: {told}")
+    if report.actions.refused:
+        lines += _wrapped(
+            "a deletion is refused when the profile is not as the export showed it"
         )
     if counts.unknown:
         lines.append(f"{counts.unknown:,} of the pending rows may have arrived")

@@ -24,6 +24,14 @@ from pipeline.delta.confirming import (
     confirm,
     newest_generation,
 )
+from pipeline.delta.deleting import (
+    NO_ACTIONS,
+    ActionCounts,
+    Deleting,
+    counted_actions,
+    deletions_in,
+)
+from pipeline.delta.guards import too_many_deletes
 from pipeline.delta.lanes import Sending
 from pipeline.delta.lease import USUAL_TIME, LeaseTime
 from pipeline.delta.places import opened_state
@@ -31,7 +39,12 @@ from pipeline.delta.plan import PLAN_NAME, ROWS_NAME, mapping_digest
 from pipeline.delta.plan_files import read_plan
 from pipeline.delta.reading_back import planned_waves
 from pipeline.endings import is_resumable
-from pipeline.errors import PipelineError, SettingsError, StaleRunError
+from pipeline.errors import (
+    LimitError,
+    PipelineError,
+    SettingsError,
+    StaleRunError,
+)
 from pipeline.files import make_work_dir, remove_drafts, sha256_of
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
@@ -72,6 +85,7 @@ class ApplyRequest:
         command: The word the run is recorded under: `apply` or `sync`.
         is_replanned: Of an interrupted run, what is not proven may be sent in new
             bodies.
+        max_deletes: Another bound than that of the job; looked at when a plan is begun.
         now: Seconds since 1970.
         lease_time: The time of the lock of a state on object storage.
     """
@@ -83,6 +97,7 @@ class ApplyRequest:
     lock_dir: Path | None = None
     command: str = "apply"
     is_replanned: bool = False
+    max_deletes: int | None = None
     progress: ProgressView = NO_PROGRESS
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None
@@ -108,6 +123,7 @@ class ApplyReport:
     Attributes:
         canary: What was read back before the rest went out; None when nothing was.
         verification: What reading back at the end came to; None when nothing was.
+        actions: The deletions of the plan.
     """
 
     run_id: str
@@ -120,6 +136,7 @@ class ApplyReport:
     error: PipelineError | None = None
     canary: CanaryReport | None = None
     verification: VerifyReport | None = None
+    actions: ActionCounts = NO_ACTIONS
 
     @property
     def counts(self) -> RowCounts:
@@ -139,6 +156,16 @@ class ApplyReport:
         return 0 if self.verification is None else self.verification.n_wrong
 
     @property
+    def n_left(self) -> int:
+        """Rows and deletions that are still to be done."""
+        return self.counts.pending + self.actions.pending
+
+    @property
+    def n_at_odds(self) -> int:
+        """What the CRM does not show as it should: `n_wrong`, and refused deletions."""
+        return self.n_wrong + self.actions.refused
+
+    @property
     def accepted_parts(self) -> dict[str, int]:
         """The parts of `counts.accepted`, by state; they add up to it."""
         return parts_of(self.counts.accepted, self.verification)
@@ -146,7 +173,7 @@ class ApplyReport:
     @property
     def is_resumable(self) -> bool:
         """Whether the same run can go on with what is pending."""
-        return is_resumable(self.counts.pending, self.error)
+        return is_resumable(self.counts.pending + self.actions.pending, self.error)
 
 
 async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport:
@@ -161,6 +188,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         SettingsError: There is no such plan, the job is another one now, or the plan
             was applied already.
         SourceChangedError: A file of the plan was altered.
+        LimitError: The plan deletes more profiles than it may; nothing was sent.
         StaleRunError: The plan is too old, or the state is not the one it was made
             from, or a newer run of the dataset has begun.
         WrongWorkspaceError: The key opens another workspace.
@@ -191,7 +219,10 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                     time=request.lease_time,
                 ) as store,
             ):
-                run, resumed = _begun(request, plan, journal, store, scratch)
+                most = job.sync.max_deletes
+                run, resumed = _begun(
+                    request, plan, journal, store, scratch, max_deletes=most
+                )
                 if resumed is not None:
                     request.on_resume(run, resumed)
                 sending = Sending(
@@ -242,6 +273,10 @@ async def _applied(
     delivery, error = await sending.send()
     error = store.lost or error  # it asked to stop
     applied = write_applied(request.folder, journal.outcomes(run.run_id))
+    if error is None and not applied.counts.pending:
+        error = await _deleted(request, sending)
+    n_deletes = sending.plan.figures.n_deletes
+    actions = counted_actions(journal, run.run_id, n_deletes)
     report = ApplyReport(
         run.run_id,
         run.command,
@@ -252,6 +287,7 @@ async def _applied(
         request.folder,
         error,
         sending.canary[-1] if sending.canary else None,
+        actions=actions,
     )
     _end(request, journal, report)
     return report
@@ -261,8 +297,8 @@ def _end(request: ApplyRequest, journal: Journal, report: ApplyReport) -> None:
     """Record how the run ended; before it is read back, too: that may be cut off."""
     journal.end_run(
         report.run_id,
-        request.exit_code(report.counts, report.error, report.n_wrong),
-        state=RunState.PENDING if report.counts.pending else RunState.DONE,
+        request.exit_code(report.counts, report.error, report.n_at_odds),
+        state=RunState.PENDING if report.n_left else RunState.DONE,
     )
 
 
@@ -295,6 +331,25 @@ async def _read_back(
     return report
 
 
+async def _deleted(request: ApplyRequest, sending: Sending) -> PipelineError | None:
+    """Delete the profiles of the plan; return what ended it."""
+    if not sending.plan.figures.n_deletes:
+        return None
+    deleting = Deleting(
+        sending.plan.plan_id,
+        sending.journal,
+        sending.client,
+        sending.connector.clock,
+        sending.job.delivery,
+        request.stop,
+    )
+    try:
+        await deleting.run(deletions_in(request.folder))
+    except PipelineError as stopped:
+        return stopped
+    return None
+
+
 def _job(request: ApplyRequest, plan: Plan) -> Job:
     """Return the job that was planned, at the pace and with the looks of now."""
     filed = request.filed
@@ -307,13 +362,16 @@ def _job(request: ApplyRequest, plan: Plan) -> Job:
     planned = job_of_run(request.work_dir, request.plan_id)
     sync = filed.sync if filed else planned.sync
     told = request.told or planned
+    # The plan was made from the state that lay there.
+    bounds: dict[str, object] = {"state": planned.sync.state}
+    if request.max_deletes is not None:
+        bounds["max_deletes"] = request.max_deletes
     now = {
         "delivery": told.delivery,
         "verify": told.verify,
         "verify_rows": told.verify_rows,
         "settle": told.settle,
-        # The plan was made from the state that lay there.
-        "sync": sync.model_copy(update={"state": planned.sync.state}),
+        "sync": sync.model_copy(update=bounds),
     }
     return planned.model_copy(update=now)
 
@@ -324,6 +382,8 @@ def _begun(
     journal: Journal,
     store: StateStore,
     scratch: Path,
+    *,
+    max_deletes: int,
 ) -> tuple[Run, ResumePlan | None]:
     """Record that a plan is begun, or goes on."""
     runs = journal.runs()
@@ -332,6 +392,7 @@ def _begun(
         caught = catch_up(store, journal, request.work_dir, scratch / "before")
         generation = caught.record.generation if caught.record else 0
         _check_fresh(request, plan, generation, newest_generation(store, journal))
+        _check_deletes(plan, max_deletes)
         run = _run_record(request, plan)
         generation = 1 + max((other.generation for other in runs), default=0)
         announced = replace(run, generation=generation)
@@ -371,6 +432,16 @@ def _begun(
     )
     again = versions if request.is_replanned else None
     return journal.resume_run(known.run_id, versions=again), resumed
+
+
+def _check_deletes(plan: Plan, max_deletes: int) -> None:
+    n_deletes = plan.figures.n_deletes
+    if n_deletes > max_deletes:
+        raise LimitError(
+            f"{too_many_deletes(n_deletes, max_deletes)}. Nothing was sent. If these "
+            "profiles are to go for good, apply the plan with --max-deletes "
+            f"{n_deletes}"
+        )
 
 
 def _check_fresh(

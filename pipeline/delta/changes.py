@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # What a person was told last; whoever left the source is told everything again.
 GONE: Final = "is_gone"
+# Whether the first confirmed sending of a person followed a look-up that found nobody.
+MADE: Final = "is_made"
+# A person of whom a deletion was begun: nothing more is known of the profile.
+DELETED: Final = "is_deleted"
 # All field digests of a person as one number; 0 where none is trusted.
 WHOLE: Final = "digest"
 STATE_KEYS: Final[dict[str, pl.DataType]] = {
@@ -179,15 +183,17 @@ def overlay(
     Args:
         state: `STATE_KEYS` and digest columns.
         sent: `KEY_COLUMNS`, proof String (`Proof`), digest columns of what was sent;
-            null where a field was not sent. One row a person.
-        vanished: `KEY_COLUMNS`; from now on they are not trusted.
+            null where a field was not sent. One row a person. Maybe `MADE`.
+        vanished: `KEY_COLUMNS`; from now on they are not trusted. Maybe `DELETED`.
 
     Frame:
-        out  as *state*, with the fields of *sent* and no others; sorted by key
+        out  as *state*, with the fields of *sent* and no others, and `MADE`; sorted
+             by key
     """
     names = field_columns(sent.columns)
-    before = _with_fields(state, names).select(*KEY_COLUMNS, GONE, *names)
-    now = sent.select(*KEY_COLUMNS, "proof", *names)
+    before = _marked(_with_fields(state, names), MADE)
+    before = before.select(*KEY_COLUMNS, GONE, MADE, *names)
+    now = _marked(sent, MADE).select(*KEY_COLUMNS, "proof", MADE, *names)
     both = before.join(now, on=KEY_COLUMNS, how="full", suffix="_now", coalesce=True)
     is_accepted = (pl.col("proof") == Proof.ACCEPTED.value).fill_null(value=False)
     is_doubtful = (pl.col("proof") == Proof.DOUBTFUL.value).fill_null(value=False)
@@ -207,13 +213,18 @@ def overlay(
     told = both.select(
         *KEY_COLUMNS,
         pl.when(is_accepted).then(statement=False).otherwise(was_gone).alias(GONE),
+        pl.col(MADE).fill_null(value=False)
+        | (is_accepted & pl.col(f"{MADE}_now").fill_null(value=False)),
         *fields,
     )
-    left = vanished.select(*KEY_COLUMNS).with_columns(left=pl.lit(value=True))
+    left = _marked(vanished, DELETED).select(*KEY_COLUMNS, DELETED)
     return (
         told.join(left, on=KEY_COLUMNS, how="left")
-        .with_columns(pl.col(GONE) | pl.col("left").is_not_null())
-        .select(*KEY_COLUMNS, GONE, whole_digest(names), *names)
+        .with_columns(
+            pl.col(GONE) | pl.col(DELETED).is_not_null(),
+            pl.col(MADE) & ~pl.col(DELETED).fill_null(value=False),
+        )
+        .select(*KEY_COLUMNS, GONE, MADE, whole_digest(names), *names)
         .sort(KEY_COLUMNS)
     )
 
@@ -226,6 +237,13 @@ def empty_state() -> pl.DataFrame:
 def _with_fields(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     missing = set(names) - set(frame.columns)
     return frame.with_columns(pl.lit(None, dtype=pl.UInt64).alias(n) for n in missing)
+
+
+def _marked(frame: pl.DataFrame, mark: str) -> pl.DataFrame:
+    """Return *frame* with a mark that it may have; nobody bears it where it has not."""
+    if mark in frame.columns:
+        return frame
+    return frame.with_columns(pl.lit(value=False).alias(mark))
 
 
 def _listed(marks: list[pl.Expr], name: str) -> pl.Expr:

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.delta.changes import Proof
+from pipeline.delta.changes import DELETED, MADE, Proof
+from pipeline.delta.deleting import begun_persons
 from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
-from pipeline.delta.plan import ROWS_NAME, Night
+from pipeline.delta.plan import DELETES_NAME, ROWS_NAME, Night
 from pipeline.delta.plan_files import (
+    absent_persons,
     planned_assembly,
+    planned_deletes,
     planned_frames,
     read_plan,
     seen_frames,
@@ -43,14 +46,14 @@ from pipeline.journal_tables import RunState
 from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
     from pipeline.errors import PipelineError
     from pipeline.journal import Journal
-    from pipeline.journal_tables import Run
+    from pipeline.journal_tables import ActionState, Run
     from pipeline.records import BatchOutcome
 
 # What runs that a plan was made for are recorded under.
@@ -98,7 +101,7 @@ def catch_up(
         if record is not None and not _may_be_news(record, run):
             continue
         batches = journal.outcomes(run.run_id)
-        mark = _mark(batches)
+        mark = _mark(batches, journal.actions(run.run_id))
         if record is not None and _is_known(record, run, mark):
             continue
         folder = work_dir / "runs" / run.run_id
@@ -110,7 +113,15 @@ def catch_up(
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
         record = _with_seen(store, record, plan, folder, scratch / f"{run.run_id}-seen")
-        proven = _proven(folder, _proofs(folder, batches), scratch / run.run_id)
+        proven = replace(
+            _proven(
+                folder,
+                _proofs(folder, batches),
+                scratch / run.run_id,
+                absent_persons(folder, plan),
+            ),
+            vanished=_left(folder, plan, journal),
+        )
         news = _record(store, record, run, plan)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
@@ -140,7 +151,15 @@ def announce(
         return
     new = StateRecord(store.workspace, store.dataset, plan.key_id)
     known = store.record() or new
-    doubt = _proven(folder, lambda frame: frame.with_columns(_DOUBT), scratch)
+    doubt = _proven(folder, lambda frame: frame.with_columns(_DOUBT), scratch, None)
+    if DELETES_NAME in plan.files:
+        # Should this machine be lost, nobody can say which of them are gone.
+        doubt = replace(
+            doubt,
+            vanished=_leaving(
+                vanished_persons(folder).clear(), planned_deletes(folder)
+            ),
+        )
     store.change(
         replace(_named(known, run), key_id=plan.key_id, run_mark="", is_final=False),
         doubt.bucket,
@@ -203,8 +222,8 @@ def _is_known(record: StateRecord, run: Run, mark: str) -> bool:
     return is_same and run.state is not RunState.DONE
 
 
-def _mark(batches: Sequence[BatchOutcome]) -> str:
-    text = "\n".join(map(repr, batches))
+def _mark(batches: Sequence[BatchOutcome], actions: Mapping[int, ActionState]) -> str:
+    text = "\n".join(map(repr, (*batches, *sorted(actions.items()))))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -245,16 +264,19 @@ def _overtaken(
             continue
         folder = work_dir / "runs" / run.run_id
         plan, why = _plan_of(run, folder)
-        is_same_key = plan is not None and plan.key_id == record.key_id
         record = replace(record, settled=_with(record.settled, runs[-1].run_id))
-        if not is_same_key:
+        if plan is None or plan.key_id != record.key_id:
             why = why or (
                 f"run {run.run_id} had another key for its digests, so nobody knows "
                 "whose rows it sent"
             )
             return CaughtUp(_forgotten(store, record), (why,))
         record = replace(record, settled=_with(record.settled, run.run_id))
-        sent = _proven(folder, _proofs(folder, batches, _DOUBT), scratch / run.run_id)
+        doubts = _proofs(folder, batches, _DOUBT)
+        sent = replace(
+            _proven(folder, doubts, scratch / run.run_id, None),
+            vanished=_left(folder, plan, journal),
+        )
         record = store.change(record, sent.bucket)
     return CaughtUp(record)
 
@@ -298,7 +320,7 @@ def _with_seen(
             seen.add(frame.select(*KEY_COLUMNS, accepted, *columns))
     if not columns:
         return record
-    nobody = pl.DataFrame(schema={**_NAMES, "bucket": pl.UInt32()})
+    nobody = pl.DataFrame(schema=_NOBODY)
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     return store.change(
         replace(known, key_id=plan.key_id),
@@ -333,24 +355,51 @@ class _Proven:
         return pl.DataFrame(schema=schema) if sent is None else sent, gone
 
 
+def _left(folder: Path, plan: Plan, journal: Journal) -> pl.DataFrame:
+    """Return who vanished, and whose deletion was begun: `KEY_COLUMNS`, `DELETED`."""
+    vanished = vanished_persons(folder)
+    deleted = vanished.clear()
+    if DELETES_NAME in plan.files:
+        deleted = begun_persons(folder, journal, plan.plan_id)
+    return _leaving(vanished.join(deleted, on=KEY_COLUMNS, how="anti"), deleted)
+
+
+def _leaving(vanished: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
+    parts = [
+        persons.select(KEY_COLUMNS).with_columns(pl.lit(is_deleted).alias(DELETED))
+        for persons, is_deleted in ((vanished, False), (deleted, True))
+    ]
+    return pl.concat(parts).with_columns(bucket_of())
+
+
 def _proven(
-    folder: Path, proofs: Callable[[pl.DataFrame], pl.DataFrame], scratch: Path
+    folder: Path,
+    proofs: Callable[[pl.DataFrame], pl.DataFrame],
+    scratch: Path,
+    absent: pl.DataFrame | None,
 ) -> _Proven:
     """
     Return what is to be known of the rows of a plan.
 
     Args:
         proofs: Returns the planned rows that were sent, with a column proof.
+        absent: `KEY_COLUMNS` of whom the CRM did not have when it was asked.
     """
     fields = field_columns(pl.read_parquet_schema(folder / ROWS_NAME))
     with DigestSet(scratch) as sent:
         for frame in planned_frames(folder):
-            sent.add(proofs(frame).select(*KEY_COLUMNS, "proof", *fields))
-    vanished = vanished_persons(folder).with_columns(bucket_of())
-    return _Proven(sent, fields, vanished)
+            rows = proofs(frame)
+            told = [*KEY_COLUMNS, "proof", *fields]
+            if absent is not None:
+                made = absent.with_columns(pl.lit(value=True).alias(MADE))
+                rows = rows.join(made, on=KEY_COLUMNS, how="left")
+                told.append(MADE)
+            sent.add(rows.select(told))
+    return _Proven(sent, fields, pl.DataFrame(schema=_NOBODY))
 
 
 _NAMES: Final = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
+_NOBODY: Final[dict[str, pl.DataType]] = {**_NAMES, "bucket": pl.UInt32()}
 _DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")
 _BY_STATE: Final = (
     pl.when(pl.col("state") == State.ACCEPTED.value)

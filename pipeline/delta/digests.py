@@ -80,25 +80,33 @@ def digests_of(
         all of them (measured).
     """
     marks = {} if erased is None else erased.to_dict()
-    named = clean.select(_kind(identifiers), _name(identifiers))
-    names = named.select(
-        KIND, plh.col("name").chash.hmac_sha256(key=key).alias("name")
-    ).select(
-        KIND,
-        *(
-            pl.col("name")
-            .str.slice(16 * n, 16)
-            .str.to_integer(base=16, dtype=pl.UInt64)
-            .alias(column)
-            for n, column in enumerate(KEY_COLUMNS)
-        ),
-    )
+    names = _hashed(clean.select(_kind(identifiers), _name(identifiers)), key)
     fields = clean.select(
         _field_digest(clean[name], key, is_raw=name in raw, erased=marks.get(name))
         for name in clean.columns
         if name not in ROW_KEY
     )
     return names.hstack(fields)
+
+
+def named_by(field: str, values: pl.Series, key: str) -> pl.DataFrame:
+    """
+    Return the persons that an identifier names, as `digests_of` does.
+
+    Frame:
+        out  `KEY_COLUMNS`; null where there is no value
+
+    Rows: count and order unchanged.
+    """
+    named = values.rename(field).to_frame().select(_name((field,)))
+    return _hashed(named, key)
+
+
+def digests_of_texts(field: str, values: pl.Series, key: str) -> pl.Series:
+    """Return the digests of a field of texts, as `digests_of` does."""
+    frame = values.rename(field).to_frame()
+    digest = _field_digest(frame[field], key, is_raw=False, erased=None)
+    return frame.select(digest).to_series()
 
 
 def folded_digests(columns: Iterable[str]) -> list[pl.Expr]:
@@ -148,6 +156,19 @@ def accepted_digests(
 def _forms(value: str | float | bool) -> tuple[str | float | bool, ...]:  # noqa: FBT001 - any value
     is_number = not isinstance(value, str | bool)
     return (value, float(value), str(value)) if is_number else (value,)
+
+
+def _hashed(named: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Replace `name` by `KEY_COLUMNS`."""
+    digest = plh.col("name").chash.hmac_sha256(key=key).alias("name")
+    halves = [
+        pl.col("name")
+        .str.slice(16 * n, 16)
+        .str.to_integer(base=16, dtype=pl.UInt64)
+        .alias(column)
+        for n, column in enumerate(KEY_COLUMNS)
+    ]
+    return named.with_columns(digest).with_columns(halves).drop("name")
 
 
 def _kind(identifiers: Sequence[str]) -> pl.Expr:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from pipeline.plain_text import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -45,6 +47,12 @@ def judge(
         if figures.n_known and not is_full:
             trips += _changed(figures, guards)
     return tuple(trips)
+
+
+def too_many_deletes(n_deletes: int, max_deletes: int) -> str:
+    """Say that a plan deletes more profiles than it may."""
+    are_deleted = counted(n_deletes, "profile")
+    return f"{are_deleted} would be deleted: more than {max_deletes:,} (max_deletes)"
 
 
 def _row_count(

@@ -40,7 +40,8 @@ class Known:
         n_known: Persons that the state trusts.
         is_readable: Whether the state was made with the key of today.
         notes: Why nothing of what was known can be trusted, in words.
-        snapshot: An export that was named.
+        crm: The export that was named.
+        snapshot: What it shows; None where that is of no use.
         n_adopted: Persons of it that *persons* is made of; 0 where it is the state.
     """
 
@@ -50,6 +51,7 @@ class Known:
     n_known: int = 0
     is_readable: bool = False
     notes: tuple[str, ...] = ()
+    crm: Path | None = None
     snapshot: Snapshot | None = None
     n_adopted: int = 0
 
@@ -85,8 +87,8 @@ class Known:
                 "already. That may start automations, and replaces what people "
                 "changed in the CRM"
             )
-        if self.snapshot is not None:
-            said.append(self._of_snapshot(self.snapshot))
+        if self.crm is not None:
+            said.append(self._of_export(self.crm))
         if self.record is None:
             rest = "every other row" if self.n_adopted else "every row"
             said.append(f"nothing was confirmed yet, so {rest} is new")
@@ -101,18 +103,19 @@ class Known:
             said += mapping_words(dict(self.record.rules or {}), dict(rules))
         return tuple(said)
 
-    def _of_snapshot(self, snapshot: Snapshot) -> str:
+    def _of_export(self, path: Path) -> str:
         if self.n_adopted:
             return (
-                f"{snapshot.name} shows {counted(self.n_adopted, 'person')} of the "
-                "source: what it shows of them counts as confirmed when this plan is "
-                "applied"
+                f"{path} shows {counted(self.n_adopted, 'person')} of the source: what "
+                "it shows of them counts as confirmed when this plan is applied"
             )
+        if self.snapshot is None:
+            return f"rows of this dataset were sent before, so {path} was not read"
         if self.record is None:
-            return f"{snapshot.name} shows nobody of the source"
+            return f"{path} shows nobody of the source"
         return (
-            f"rows of this dataset were sent before, so {snapshot.name} is not taken "
-            "for what the CRM holds; it only tells whom the CRM has"
+            f"rows of this dataset were sent before, so {path} is not taken for what "
+            "the CRM holds; it only tells whom the CRM has"
         )
 
 
@@ -141,31 +144,36 @@ def known_persons(
     )
 
 
-def with_snapshot(
-    known: Known,
-    snapshot: Snapshot,
-    encoded: Iterable[Encoded],
-    adopted: Path,
-    *,
-    is_first: bool,
+def with_export(
+    known: Known, path: Path, snapshot: Snapshot | None, *, is_first: bool
 ) -> Known:
     """
-    Add an export to what is known; it is adopted where nothing was ever sent.
+    Add an export to what is known.
+
+    Args:
+        snapshot: What it shows; None where it was not read.
+        is_first: Whether no run of the dataset ever began.
+    """
+    knows_who_was_sent = is_first or (known.is_readable and not known.notes)
+    if snapshot is not None and not knows_who_was_sent:
+        # Who was sent meanwhile may be missing in an older export.
+        snapshot = replace(snapshot, shows_absence=False)
+    return replace(known, crm=path, snapshot=snapshot)
+
+
+def adopted(known: Known, encoded: Iterable[Encoded], folder: Path) -> Known:
+    """
+    Take what the export shows for what is known.
 
     Args:
         encoded: The rows of the source, with their digests.
-        adopted: A folder that does not exist, for what is adopted.
-        is_first: Whether no run of the dataset ever began.
+        folder: Does not exist; for what is adopted.
 
     Raises:
         CannotWriteError: The disk refuses.
     """
-    if not is_first:
-        # Who was sent meanwhile may be missing in an older export.
-        is_believed = known.is_readable and not known.notes
-        shows_absence = snapshot.shows_absence and is_believed
-        snapshot = replace(snapshot, shows_absence=shows_absence)
-        return replace(known, snapshot=snapshot)
-    persons = DigestSet(adopted)
-    n_adopted = adopt(snapshot, encoded, persons)
-    return replace(known, persons=persons, snapshot=snapshot, n_adopted=n_adopted)
+    if known.snapshot is None:
+        return known
+    persons = DigestSet(folder)
+    n_adopted = adopt(known.snapshot, encoded, persons)
+    return replace(known, persons=persons, n_adopted=n_adopted)

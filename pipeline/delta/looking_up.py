@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +11,10 @@ from pipeline.connection import unless_stopped
 from pipeline.identity import LINKING
 from pipeline.verify.paced_reads import PacedReads
 from pipeline.verify.settling import profile_in
+from pipeline.workers import work_through
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.client import Client
     from pipeline.retrying import Clock
@@ -56,12 +56,18 @@ def person_of(row: int, text: str, identifiers: Sequence[str]) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """How to ask: several at a time, at the pace that the service bears."""
+    """
+    How to ask: several at a time, at the pace that the service bears.
+
+    Attributes:
+        on_persons: Told how many will be asked for, before that begins.
+    """
 
     client: Client
     clock: Clock
     delivery: DeliverySettings
     stop: StopSignal
+    on_persons: Callable[[int], None]
 
     async def found(self, persons: Sequence[Person]) -> frozenset[int]:
         """
@@ -73,26 +79,20 @@ class LookUp:
             StoppedError: Somebody asked to stop.
             AccessError, RemoteError, ContractError: As the service answers.
         """
+        if not persons:
+            return frozenset()
+        self.on_persons(len(persons))
         return await unless_stopped(self._found(persons), self.stop)
 
     async def _found(self, persons: Sequence[Person]) -> frozenset[int]:
         reads = PacedReads(self.delivery, self.clock)
         found: set[int] = set()
-        left: Iterator[Person] = iter(persons)
 
-        async def work() -> None:
-            for person in left:
-                if await self._exists(person, reads):
-                    found.add(person.row)
+        async def ask(person: Person) -> None:
+            if await self._exists(person, reads):
+                found.add(person.row)
 
-        n_readers = min(reads.most_in_flight, len(persons))
-        tasks = [asyncio.create_task(work()) for _ in range(n_readers)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await work_through(persons, ask, min(reads.most_in_flight, len(persons)))
         return frozenset(found)
 
     async def _exists(self, person: Person, reads: PacedReads) -> bool:

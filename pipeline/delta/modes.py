@@ -41,6 +41,7 @@ _SHOWN: Final[dict[str, pl.DataType]] = {
     "row": pl.UInt64(),
     "key_hi": pl.UInt64(),
     "key_lo": pl.UInt64(),
+    "is_heard": pl.Boolean(),
 }
 
 
@@ -76,14 +77,29 @@ class HeldBack:
         counts: Code → rows that are held back.
         found: `KEY_COLUMNS` of persons that the service was asked for and has, as far
             as that may be remembered.
+        absent: The same of persons whom it has not, and the state never heard of.
         n_looked_up: Persons that the service was asked for.
+        n_unasked: New persons of whom nobody will ever know who made them.
     """
 
     compared: Comparison
     exceptions: pl.DataFrame
     counts: dict[str, int]
     found: pl.DataFrame
+    absent: pl.DataFrame
     n_looked_up: int = 0
+    n_unasked: int = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what of the look-ups was left out."""
+        if not self.n_unasked:
+            return ()
+        persons = counted(self.n_unasked, "new person")
+        told = (
+            f"{persons} would have to be looked up to be deleted one day, more than "
+            "sync.lookup_budget: they are sent, and this mirror never deletes them"
+        )
+        return (told,)
 
 
 async def hold_back(
@@ -109,20 +125,24 @@ async def hold_back(
     mode = witnesses.settings.mode
     nobody = pl.DataFrame(schema=dict.fromkeys(KEY_COLUMNS, pl.UInt64()))
     if mode == "upsert":
-        return HeldBack(compared, _exceptions([], ""), {}, nobody)
+        return HeldBack(compared, _exceptions([], ""), {}, nobody, nobody)
     sorted_out = _sorted_out(witnesses, compared, encoded(), scratch)
-    asked = _persons(witnesses, encoded, sorted_out.unknown)
+    unknown, n_unasked = sorted_out.unknown, 0
+    if mode == "mirror":
+        # Nothing depends on an answer but who may be deleted one day.
+        unknown = pl.concat([unknown, sorted_out.absent]).filter(~pl.col("is_heard"))
+        if unknown.height > witnesses.settings.lookup_budget:
+            unknown, n_unasked = unknown.clear(), unknown.height
+    asked = _persons(witnesses, encoded, unknown)
     found = await witnesses.look_up.found(asked)
     has_profile = pl.col("row").is_in(list(found))
-    there, missing = (
-        sorted_out.unknown.filter(has_profile),
-        sorted_out.unknown.filter(~has_profile),
-    )
+    there, missing = unknown.filter(has_profile), unknown.filter(~has_profile)
+    code, rows = "", [_NO_ROWS]
     if mode == "update-only":
-        code, rows = ABSENT, [sorted_out.absent, missing["row"]]
-    else:
-        met = sorted_out.existing
-        code, rows = EXISTS, [met, there["row"], compared.changed_rows()]
+        code, rows = ABSENT, [sorted_out.absent["row"], missing["row"]]
+    elif mode == "create-only":
+        code = EXISTS
+        rows = [sorted_out.existing, there["row"], compared.changed_rows()]
         # To be known keeps a row back here, so an old answer does no harm.
         nobody = there.select(KEY_COLUMNS)
     exceptions = _exceptions(rows, code)
@@ -130,8 +150,10 @@ async def hold_back(
         compared.without(exceptions["row"]),
         exceptions,
         {code: exceptions.height} if exceptions.height else {},
-        nobody,
-        len(asked),
+        found=nobody,
+        absent=missing.filter(~pl.col("is_heard")).select(KEY_COLUMNS),
+        n_looked_up=len(asked),
+        n_unasked=n_unasked,
     )
 
 
@@ -141,12 +163,12 @@ class _SortedOut:
     New rows by what is known of their persons.
 
     Attributes:
-        existing, absent: Packed rows.
-        unknown: `_SHOWN`.
+        existing: Packed rows.
+        absent, unknown: `_SHOWN`.
     """
 
     existing: pl.Series
-    absent: pl.Series
+    absent: pl.DataFrame
     unknown: pl.DataFrame
 
 
@@ -172,23 +194,24 @@ def _sorted_out(
                     packed_row(), *KEY_COLUMNS, "is_met"
                 )
             )
-    existing, absent, unknown = [_NO_ROWS], [_NO_ROWS], [pl.DataFrame(schema=_SHOWN)]
+    existing, left = [_NO_ROWS], [pl.DataFrame(schema=_SHOWN)]
     for bucket in all_buckets():
         here = new.read(bucket)
         if here is None:
             continue
         existing.append(here.filter("is_met")["row"])
-        left = here.filter(~pl.col("is_met"))
-        believed = left.clear()
-        if shows_absence:
-            known = witnesses.heard_of.read(bucket, list(KEY_COLUMNS))
-            believed = (
-                left if known is None else left.join(known, on=KEY_COLUMNS, how="anti")
-            )
-        absent.append(believed["row"])
-        doubtful = left.join(believed, on="row", how="anti")
-        unknown.append(doubtful.select(*_SHOWN))
-    return _SortedOut(pl.concat(existing), pl.concat(absent), pl.concat(unknown))
+        known = witnesses.heard_of.read(bucket, list(KEY_COLUMNS))
+        rest = here.filter(~pl.col("is_met"))
+        heard = rest.clear()
+        if known is not None:
+            heard = rest.join(known, on=KEY_COLUMNS, how="semi")
+        is_heard = pl.col("row").is_in(heard["row"].implode())
+        left.append(rest.with_columns(is_heard.alias("is_heard")).select(*_SHOWN))
+    others = pl.concat(left)
+    is_believed = pl.lit(shows_absence) & ~pl.col("is_heard")
+    return _SortedOut(
+        pl.concat(existing), others.filter(is_believed), others.filter(~is_believed)
+    )
 
 
 _NO_ROWS: Final = pl.Series("row", [], pl.UInt64)
@@ -206,7 +229,7 @@ def _persons(
         LimitError: There are more than the budget lets.
     """
     settings = witnesses.settings
-    if unknown.height > settings.lookup_budget:
+    if unknown.height > settings.lookup_budget:  # never of a mirror
         raise LimitError(
             f"{counted(unknown.height, 'person')} would have to be looked up, because "
             f"sync.mode is {settings.mode} and nothing tells whether the CRM has them; "
@@ -229,9 +252,9 @@ def _advice(snapshot: Snapshot | None) -> str:
     if snapshot is None:
         return "name an export of the workspace with --crm FILE"
     if snapshot.shows_absence:
-        return f"the state knew them once, and {snapshot.name} lacks them"
+        return f"the state knew them once, and {snapshot.path} lacks them"
     return (
-        f"{snapshot.name} does not tell, because it is not shown to be complete, or "
+        f"{snapshot.path} does not tell, because it is not shown to be complete, or "
         "is older than what was sent; name another export (--crm FILE)"
     )
 

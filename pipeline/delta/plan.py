@@ -23,6 +23,9 @@ ROWS_NAME: Final = "rows.parquet"
 VANISHED_NAME: Final = "vanished.parquet"
 SEEN_NAME: Final = "seen.parquet"
 SHARED_NAME: Final = "shared.parquet"
+ABSENT_NAME: Final = "absent.parquet"
+DELETES_NAME: Final = "deletes.parquet"
+KEPT_NAME: Final = "kept.parquet"
 PLAN_VERSION: Final = 1
 # What shapes no body and chooses no row.
 _NO_SHAPE: Final = {
@@ -62,6 +65,9 @@ class Figures:
         n_adopted: Persons of whom an export showed what the CRM holds.
         n_looked_up: Persons that the CRM was asked for.
         held_back: Code → rows that the mode does not let go.
+        n_deletes: Profiles that are deleted.
+        n_kept: Persons without a row who are not: nothing shows that this tool made
+            them, or their profiles are not found as they were.
     """
 
     n_read: int = 0
@@ -82,6 +88,8 @@ class Figures:
     n_adopted: int = 0
     n_looked_up: int = 0
     held_back: dict[str, int] = field(default_factory=dict)
+    n_deletes: int = 0
+    n_kept: int = 0
 
     @property
     def n_planned(self) -> int:

@@ -13,6 +13,9 @@ import polars as pl
 
 from pipeline.delta.digests import KEY_COLUMNS
 from pipeline.delta.plan import (
+    ABSENT_NAME,
+    DELETES_NAME,
+    KEPT_NAME,
     PLAN_NAME,
     ROWS_NAME,
     SEEN_NAME,
@@ -98,6 +101,27 @@ def write_shared(folder: Path, rows: pl.Series) -> dict[str, str]:
     return _write(folder / SHARED_NAME, [frame], {"row": pl.UInt64()})
 
 
+def write_absent(folder: Path, persons: pl.DataFrame) -> dict[str, str]:
+    """Write whom the CRM did not have when it was asked; as `write_rows`."""
+    schema = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
+    return _write(folder / ABSENT_NAME, [persons], schema)
+
+
+def write_deletes(folder: Path, deletes: pl.DataFrame) -> dict[str, str]:
+    """
+    Write the profiles that are to be deleted; as `write_rows`.
+
+    Args:
+        deletes: `mirroring.DELETES_SCHEMA`.
+    """
+    return _write(folder / DELETES_NAME, [deletes], deletes.schema)
+
+
+def write_kept(folder: Path, kept: pl.DataFrame) -> dict[str, str]:
+    """Write the profiles of persons without a row who stay; as `write_deletes`."""
+    return _write(folder / KEPT_NAME, [kept], kept.schema)
+
+
 def write_plan(folder: Path, plan: Plan) -> None:
     """
     Make a plan of the files of a folder: with this file it exists.
@@ -160,6 +184,18 @@ def seen_frames(folder: Path, plan: Plan) -> Iterator[pl.DataFrame]:
     """Give what `write_seen` wrote; nothing where nobody was seen."""
     if SEEN_NAME in plan.files:
         yield from _windows(folder / SEEN_NAME)
+
+
+def absent_persons(folder: Path, plan: Plan) -> pl.DataFrame | None:
+    """Return `KEY_COLUMNS` as `write_absent` wrote them; None where nobody was."""
+    if ABSENT_NAME not in plan.files:
+        return None
+    return pl.read_parquet(folder / ABSENT_NAME)
+
+
+def planned_deletes(folder: Path) -> pl.DataFrame:
+    """Return what `write_deletes` wrote, in its order."""
+    return pl.read_parquet(folder / DELETES_NAME)
 
 
 def _windows(path: Path) -> Iterator[pl.DataFrame]:

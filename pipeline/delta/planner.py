@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -19,13 +18,21 @@ from pipeline.addresses import check_base_url
 from pipeline.connection import connected
 from pipeline.continuing import dataset_of, remember_job
 from pipeline.delta.canary import Canary
-from pipeline.delta.comparing import FIRST_CHANGED, NEW, UNCHANGED, compare_rows
+from pipeline.delta.comparing import FIRST_CHANGED, NEW, compare_rows
 from pipeline.delta.confirming import catch_up, newest_generation
+from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import accepted_digests, digests_of, key_id
 from pipeline.delta.examples import planned_examples
-from pipeline.delta.guards import judge
-from pipeline.delta.knowing import known_persons, with_snapshot
+from pipeline.delta.figuring import figures_of
+from pipeline.delta.guards import judge, too_many_deletes
+from pipeline.delta.knowing import adopted, known_persons, with_export
 from pipeline.delta.looking_up import LookUp
+from pipeline.delta.mirroring import (
+    NOT_MIRRORED,
+    Persons,
+    mirrored,
+    n_hidden_rows,
+)
 from pipeline.delta.modes import Witnesses, hold_back
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan import (
@@ -35,6 +42,9 @@ from pipeline.delta.plan import (
     rule_digests,
 )
 from pipeline.delta.plan_files import (
+    write_absent,
+    write_deletes,
+    write_kept,
     write_plan,
     write_rows,
     write_seen,
@@ -73,6 +83,7 @@ if TYPE_CHECKING:
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.examples import PlannedRow
     from pipeline.delta.knowing import Known
+    from pipeline.delta.mirroring import Mirrored
     from pipeline.delta.modes import HeldBack
     from pipeline.delta.state import StateRecord, StateStore
     from pipeline.errors import PipelineError
@@ -94,6 +105,7 @@ class PlanRequest:
         is_full: Every row is planned, whatever is known.
         crm: An export of the workspace: what a first plan takes for confirmed, and
             whom the CRM has.
+        on_look_up: Told how many persons the CRM will be asked for.
         now: Seconds since 1970.
     """
 
@@ -103,6 +115,7 @@ class PlanRequest:
     filed: Job | None = None
     is_full: bool = False
     crm: Path | None = None
+    on_look_up: Callable[[int], None] = lambda _n_persons: None
     now: Callable[[], float] = time.time
 
 
@@ -163,6 +176,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
                     connector.clock,
                     request.line.job.delivery,
                     request.line.stop,
+                    request.on_look_up,
                 )
                 told = (workspace.guid, dataset_of(request.line.job))
                 place, about = request.line.job.sync.state, f"plan {line.run_id}"
@@ -222,8 +236,9 @@ async def _planned(
     compared = held.compared
     folder = make_private_dir(line.folder)
     digests, counts = _written(request, rows, compared)
-    digests |= _seen(folder, known, held)
     exceptions = pl.concat([rows.exceptions(), held.exceptions]).sort("row")
+    mirror = _mirrored(request, rows, known, compared)
+    digests |= _witnessed(folder, known, held, mirror)
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
         folder,
@@ -234,7 +249,8 @@ async def _planned(
         ),
     )
     remember_job(folder, request.line.job, line.source.files)
-    figures = _figures(line, known, held, counts)
+    figures = figures_of(line.limits, known, held, counts, mirror)
+    words = known.words(rule_digests(line.mapping), is_full=request.is_full)
     plan = Plan(
         plan_id=line.run_id,
         made_at=request.now(),
@@ -251,7 +267,7 @@ async def _planned(
         files=digests,
         figures=figures,
         mode=request.line.job.sync.mode,
-        reasons=known.words(rule_digests(line.mapping), is_full=request.is_full),
+        reasons=(*words, *held.notes(), *mirror.notes),
         trips=_trips(request, figures, record),
     )
     write_plan(folder, plan)
@@ -270,11 +286,14 @@ def _known(
     known = known_persons(states, caught, request.key, scratch / "nobody")
     if request.crm is None:
         return known, newest
-    snapshot = read_snapshot(request.crm, rows.line, rows.check, workspace)
     is_first = caught.record is None and not newest
-    adopted = scratch / "adopted"
-    found = with_snapshot(known, snapshot, rows.encoded(), adopted, is_first=is_first)
-    return found, newest
+    snapshot = None
+    if is_first or request.line.job.sync.mode != "upsert":
+        snapshot = read_snapshot(request.crm, rows.line, rows.check, workspace)
+    known = with_export(known, request.crm, snapshot, is_first=is_first)
+    if is_first:
+        known = adopted(known, rows.encoded(), scratch / "adopted")
+    return known, newest
 
 
 async def _compared(
@@ -300,20 +319,48 @@ async def _compared(
     return await hold_back(witnesses, compared, rows.encoded, scratch / "new")
 
 
-def _seen(folder: Path, known: Known, held: HeldBack) -> dict[str, str]:
-    """Write what was seen of persons outside the state, if anything was."""
-    if not known.n_adopted and held.found.is_empty():
-        return {}
+def _mirrored(
+    request: PlanRequest, rows: _Rows, known: Known, compared: Comparison
+) -> Mirrored:
+    """Find whom a mirror deletes; nobody in any other mode."""
+    scratch = rows.line.scratch
+    if request.line.job.sync.mode != "mirror":
+        return NOT_MIRRORED
+    return mirrored(
+        Persons(known.heard_of, DigestSet(scratch / "today"), request.key),
+        known.snapshot,
+        make_private_dir(scratch / "mirror"),
+        n_persons=compared.n_rows.total(),
+        n_hidden=n_hidden_rows(rows.exceptions(), rows.check.omitted),
+    )
+
+
+def _witnessed(
+    folder: Path, known: Known, held: HeldBack, mirror: Mirrored
+) -> dict[str, str]:
+    """Write what was seen of persons, and whom to delete, if there is anything."""
+    digests: dict[str, str] = {}
     columns = held.compared.columns
-    return write_seen(folder, known.seen(held.found, columns), columns)
+    if known.n_adopted or held.found.height:
+        digests |= write_seen(folder, known.seen(held.found, columns), columns)
+    if held.absent.height:
+        digests |= write_absent(folder, held.absent)
+    if mirror.deletes.height:
+        digests |= write_deletes(folder, mirror.deletes)
+    if mirror.kept.height:
+        digests |= write_kept(folder, mirror.kept)
+    return digests
 
 
 def _trips(
     request: PlanRequest, figures: Figures, record: StateRecord | None
 ) -> tuple[str, ...]:
     nights = record.nights if record else ()
-    guards = request.line.job.sync.guards
-    return judge(figures, nights, guards, is_full=request.is_full)
+    sync = request.line.job.sync
+    trips = judge(figures, nights, sync.guards, is_full=request.is_full)
+    if figures.n_deletes > sync.max_deletes:
+        trips += (too_many_deletes(figures.n_deletes, sync.max_deletes),)
+    return trips
 
 
 def _written(
@@ -366,32 +413,3 @@ def _selected(
     for part in rows.encoded():
         request.line.stop.check()
         yield from select_rows(part, how, counts)
-
-
-def _figures(line: Line, known: Known, held: HeldBack, counts: Counts) -> Figures:
-    limits, compared = line.limits, held.compared
-    n_requests = sum(
-        max(ceil(n / limits.max_rows), ceil(counts.n_bytes[lane] / limits.max_bytes))
-        for lane, n in counts.n_rows.items()
-    )
-    n_new, n_unchanged = compared.n_rows[NEW], compared.n_rows[UNCHANGED]
-    return Figures(
-        n_read=sum(map(len, compared.codes)),
-        n_new=n_new,
-        n_changed=compared.n_rows.total() - n_new - n_unchanged,
-        n_unchanged=n_unchanged,
-        n_vanished=compared.vanished.height,
-        n_known=known.n_known,
-        changed_fields=dict(compared.changed_fields),
-        lost_fields=dict(compared.lost),
-        given_fields=dict(compared.given),
-        erased_fields=dict(+counts.erased),
-        withdrawn=dict(+counts.withdrawn),
-        granted=dict(+counts.granted),
-        odd_values=dict(compared.odd),
-        n_bytes=counts.n_bytes.total(),
-        n_requests=n_requests,
-        n_adopted=known.n_adopted,
-        n_looked_up=held.n_looked_up,
-        held_back=held.counts,
-    )

@@ -52,17 +52,33 @@ class Snapshot:
     What an export shows of the rows of a source.
 
     Attributes:
-        name: Its path.
+        path: Of the file, and *sha256* of its content.
         shows_absence: Whether a row that met nobody had no profile then.
         codes: For each file, a UInt32 for each of its rows.
         shown: The digest columns of the fields that are shown, in the order of the
             codes from `FIRST_SHOWN` on.
+        met_profiles: UInt32, the profiles that met a row, counted from 0.
     """
 
-    name: str
+    path: Path
+    sha256: str
     shows_absence: bool
     codes: tuple[pl.Series, ...]
     shown: tuple[frozenset[str], ...]
+    met_profiles: pl.Series
+
+    def check_unchanged(self) -> None:
+        """
+        Make sure that the file is the one that was read, to its end.
+
+        Raises:
+            SourceChangedError: It is not; profiles are known by their places in it.
+        """
+        if sha256_of(self.path) != self.sha256:
+            raise SourceChangedError(
+                f"{self.path} changed while it was read, so nobody knows what it "
+                "shows. Nothing was sent: run the command again"
+            )
 
 
 def read_snapshot(
@@ -105,15 +121,11 @@ def read_snapshot(
         codes, numbers = _codes(
             waiting, met, rows.fields, _untyped(file, returned), sum(check.n_rows)
         )
-    if sha256_of(path) != digest:
-        raise SourceChangedError(
-            f"{path} changed while it was read, so nobody knows what it shows. Nothing "
-            "was sent: run the command again"
-        )
     columns = [FIELD_PREFIX + name for name in rows.fields]
     offsets = [0, *accumulate(check.n_rows)]
-    return Snapshot(
-        str(path),
+    snapshot = Snapshot(
+        path,
+        digest,
         shows_absence=_shows_absence(path, returned),
         codes=tuple(
             codes.slice(first, n_rows)
@@ -123,7 +135,10 @@ def read_snapshot(
             frozenset(FIELD_PREFIX + name for name in named_fields(told, columns))
             for told in numbers
         ),
+        met_profiles=met.crm.profiles(),
     )
+    snapshot.check_unchanged()
+    return snapshot
 
 
 def adopt(snapshot: Snapshot, encoded: Iterable[Encoded], persons: DigestSet) -> int:

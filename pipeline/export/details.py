@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +11,10 @@ from pipeline.errors import ContractError
 from pipeline.export.paging import FULL
 from pipeline.export.plain import frame_of_profiles
 from pipeline.rates import RateBucket
+from pipeline.workers import work_through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import polars as pl
 
@@ -101,20 +101,13 @@ class Details:
     ) -> list[dict[str, Any] | None]:
         """Ask with several workers; the first error ends them all."""
         found: list[dict[str, Any] | None] = [None] * len(questions)
-        left: Iterator[tuple[int, tuple[str, str]]] = iter(enumerate(questions))
 
-        async def work() -> None:
-            for place, (field, value) in left:
-                found[place] = await self._one(field, value)
+        async def answer(question: tuple[int, tuple[str, str]]) -> None:
+            place, (field, value) = question
+            found[place] = await self._one(field, value)
 
         n_workers = min(self._n_workers, len(questions))
-        tasks = [asyncio.create_task(work()) for _ in range(n_workers)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await work_through(enumerate(questions), answer, n_workers)
         return found
 
     async def _one(self, field: str, value: str) -> dict[str, Any] | None:

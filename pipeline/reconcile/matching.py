@@ -109,6 +109,10 @@ class Pairs:
         """Return the rows of which nobody can say which profile they are."""
         return self.several_profiles, self.several_rows
 
+    def profiles(self) -> pl.Series:
+        """Return the profiles that met a row, UInt32, ascending."""
+        return _upper(self.by_crm).unique(maintain_order=True)
+
     def of_profiles(self, first: int, n_rows: int) -> pl.DataFrame:
         """
         Return the pairs of consecutive profiles.

@@ -67,7 +67,8 @@ def test_a_mode_holds_rows_back_and_says_so(at: Shell) -> None:
     assert planned.json["codes"] == {"MODE_ABSENT": 3}
     told = planned.err.splitlines()
     assert "            3 held back, as the mode is update-only" in told
-    assert "the CRM was asked for 8 persons" in planned.err
+    assert "asking the CRM for 8 persons" in told
+    assert "the CRM was asked for 8 persons" in told
     lines = [line for line in told if "workspace:" not in line and "/" not in line]
     assert max(map(len, lines)) <= WIDEST
     folder = Path(planned.json["files"]["outcomes"]).parent
@@ -99,3 +100,36 @@ def test_an_unknown_mode_ends_with_78(at: Shell) -> None:
 
     assert night.code == 78
     assert "update-only" in night.err
+
+
+def test_a_mirror_deletes_what_it_made_within_its_budget(at: Shell) -> None:
+    settled(at)
+    guards = "guards: {least_rows: 0}"
+    mode(at, f"mode: mirror, {guards}")
+    assert at.run("sync", "-c", "job.yaml").code == 0
+    assert at.run("export", "crm.csv", "--detail", "full").code == 0
+    at.write("people.csv", people(1, 7))
+
+    stopped = at.run("sync", "-c", "job.yaml", "--crm", "crm.csv")
+
+    # C0 was in the CRM before, C7 was made here.
+    assert stopped.code == 6
+    assert "            1 to be deleted" in stopped.err.splitlines()
+    assert "            1 without a row, and kept" in stopped.err.splitlines()
+    assert "1 profile would be deleted: more than 0 (max_deletes)" in " ".join(
+        stopped.err.split()
+    )
+    one = ("--max-deletes", "1")
+    done = at.run("sync", "-c", "job.yaml", "--crm", "crm.csv", *one, "--json")
+    assert done.code == 0
+    assert "deletions: 1 done" in done.err
+    assert done.json["plan"]["deletes"] == done.json["plan"]["kept"] == 1
+    assert done.json["plan"]["actions"] == {"done": 1, "refused": 0, "pending": 0}
+    assert at.run("profile", "get", "--custom-id", "C0").code == 0
+
+
+def test_a_budget_for_deletions_that_are_none_is_refused(at: Shell) -> None:
+    night = at.run("sync", "-c", "job.yaml", "--max-deletes", "1")
+
+    assert night.code == 78
+    assert "only sync.mode: mirror deletes" in night.err

@@ -198,7 +198,7 @@ async def test_an_export_is_adopted_only_before_anything_was_sent(
 
         assert figures(plan) == (0, 1, 1, 1)
         assert plan.plan is not None
-        assert any("is not taken for what" in reason for reason in plan.plan.reasons)
+        assert any("was not read" in reason for reason in plan.plan.reasons)
         assert not (plan.run.folder / "seen.parquet").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.crm_files import N_VILLAGERS, exported, filled, village
 from flows.delta_town import Town, bodies, town
-from pipeline import PlanReport
+from pipeline import ImportRequest, PlanReport, run_import
 from pipeline.contract import BATCH_PATH, CLIENTS_PATH
 from pipeline.errors import (
     ContractError,
@@ -212,6 +212,24 @@ async def test_an_old_export_does_not_prove_that_who_was_created_is_absent(
         assert night.planned.plan is not None
         assert night.planned.plan.figures.n_looked_up == 1
         assert at.held()[last]["firstName"] == row[1]
+
+
+@pytest.mark.anyio
+async def test_an_export_from_before_an_import_proves_nobody_absent(
+    tmp_path: Path,
+) -> None:
+    async with village(tmp_path) as at:
+        await half_filled(at)
+        crm = await exported(at)
+        await run_import(ImportRequest(at.job, at.work_dir), at.connector)
+        at.sandbox.settle()
+        mode(at, "create-only")
+
+        plan = await at.plan(crm=crm)
+
+        assert held_back(plan) == {"MODE_EXISTS": N_VILLAGERS}
+        assert plan.plan is not None
+        assert plan.plan.figures.n_looked_up == N_VILLAGERS - N_HERE
 
 
 @pytest.mark.anyio

@@ -13,6 +13,7 @@ from pipeline.cli.options import (
     job_option,
     json_option,
     limit_options,
+    max_deletes_option,
     pace_options,
     replan_option,
     talk_options,
@@ -27,6 +28,7 @@ from pipeline.cli.options import (
 @job_option
 @work_dir_option
 @replan_option
+@max_deletes_option
 @pace_options
 @limit_options
 @verify_options

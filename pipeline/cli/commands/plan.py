@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     full_option,
     job_option,
     json_option,
+    max_deletes_option,
     remote_options,
     row_options,
     source_options,
@@ -27,6 +28,7 @@ from pipeline.cli.options import (
 @work_dir_option
 @full_option
 @crm_option
+@max_deletes_option
 @source_options
 @row_options
 @remote_options

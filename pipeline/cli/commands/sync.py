@@ -13,6 +13,7 @@ from pipeline.cli.options import (
     job_option,
     json_option,
     limit_options,
+    max_deletes_option,
     pace_options,
     remote_options,
     row_options,
@@ -30,6 +31,7 @@ from pipeline.cli.options import (
 @work_dir_option
 @full_option
 @crm_option
+@max_deletes_option
 @source_options
 @row_options
 @click.option("--error-on-empty", is_flag=True, help="End with 9 when no row came.")
