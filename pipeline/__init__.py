@@ -23,12 +23,9 @@ if TYPE_CHECKING:
         resumable_runs,
     )
     from pipeline.credentials import Credentials, RemoteSettings, Secret
-    from pipeline.delta.applier import (
-        ApplyReport,
-        ApplyRequest,
-        apply_plan,
-        plan_to_resume,
-    )
+    from pipeline.delta.application import ApplyReport, ApplyRequest
+    from pipeline.delta.applier import apply_plan
+    from pipeline.delta.entering import plan_to_resume
     from pipeline.delta.plan import Plan
     from pipeline.delta.plan_files import read_plan
     from pipeline.delta.planner import PlanReport, PlanRequest, make_plan
@@ -79,8 +76,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Channels": "run_end",
     "Checked": "doctor.diagnosis",
-    "ApplyReport": "delta.applier",
-    "ApplyRequest": "delta.applier",
+    "ApplyReport": "delta.application",
+    "ApplyRequest": "delta.application",
     "Connector": "connection",
     "Continuation": "continuing",
     "Credentials": "credentials",
@@ -129,7 +126,7 @@ _HOMES = {
     "job_of_run": "continuing",
     "list_runs": "journal",
     "make_plan": "delta.planner",
-    "plan_to_resume": "delta.applier",
+    "plan_to_resume": "delta.entering",
     "propose_job": "proposal",
     "purge_runs": "retention",
     "reconcile_source": "reconcile.reconciler",

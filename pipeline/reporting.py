@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.connection import Workspace
-    from pipeline.delta.applier import ApplyReport
+    from pipeline.delta.application import ApplyReport
     from pipeline.export.request import ExportReport
     from pipeline.export.windows import Window
     from pipeline.importer import RunReport

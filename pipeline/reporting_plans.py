@@ -34,7 +34,7 @@ from pipeline.reporting import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pipeline.delta.applier import ApplyReport
+    from pipeline.delta.application import ApplyReport
     from pipeline.delta.examples import PlannedRow
     from pipeline.delta.planner import PlanReport
     from pipeline.report.parts import Ending

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.delta.applier import ApplyRequest, apply_plan
+from pipeline.delta.application import ApplyRequest
+from pipeline.delta.applier import apply_plan
 from pipeline.delta.planner import make_plan
 from pipeline.errors import LimitError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.connection import Connector
-    from pipeline.delta.applier import ApplyReport
+    from pipeline.delta.application import ApplyReport
     from pipeline.delta.planner import PlanReport, PlanRequest
     from pipeline.errors import PipelineError
 
