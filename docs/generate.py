@@ -440,8 +440,8 @@ OF_THE_METRICS: Final = (
 OF_THE_LOG: Final = (
     "With `CRM_PIPELINE_LOG_FORMAT=json`, everything on stderr is one JSON object a "
     "line: talk, progress, warnings, errors, and with `-v` what is logged. In `text`, "
-    "what looks like a person or a secret is masked; so are some long paths, which "
-    "stand in other keys. `--quiet` leaves warnings and errors."
+    "what looks like a person or a secret is masked. Paths of files stay readable "
+    "where their names are words and numbers. `--quiet` leaves warnings and errors."
 )
 OF_THE_COMPARISON: Final = (
     "Of `reconcile`: `summary.json` in the folder of the comparison, at `--summary "

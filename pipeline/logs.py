@@ -37,8 +37,26 @@ OWN_LOGGER: Final = "pipeline"
 MAX_TEXT_CHARS: Final = 500
 MAX_LINE_CHARS: Final = 10_000
 
+# Names of files and folders are words and numbers; a token of 32 characters that
+# looks like some of them, with a slash between, is not drawn in a lifetime.
+_WORD: Final = re.compile(
+    r"(?:[A-Z]?[a-z]{1,20}){1,3}|[A-Z]{1,20}|[0-9]{1,14}|[a-z0-9]{1,8}"
+)
+_BETWEEN_WORDS: Final = re.compile(r"[/_=-]+")
+
+
+def _token(found: re.Match[str]) -> str:
+    """Return what stands for a long run of characters: itself, if it is a path."""
+    begins = found.string.rfind(" ", 0, found.start()) + 1
+    is_address = "://" in found.string[begins : found.end()]
+    words = filter(None, _BETWEEN_WORDS.split(found[0]))
+    is_path = "/" in found[0] and all(map(_WORD.fullmatch, words))
+    return found[0] if is_path and not is_address else "<token>"
+
+
 # In this order: what is longer and more telling comes first.
-_MASKS: Final = (
+_MASKS: Final[tuple[tuple[re.Pattern[str], str | Callable[..., str]], ...]] = (
+    (re.compile(r"(/by-[a-z-]+/)[^\s/?#'\"]+"), r"\1<id>"),
     (
         re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE),
         r"\1<secret>@",
@@ -59,7 +77,7 @@ _MASKS: Final = (
         ),
         "<key>",
     ),
-    (re.compile(r"(?<![\w-])[A-Za-z0-9+/_=-]{32,}"), "<token>"),
+    (re.compile(r"(?<![\w-])[A-Za-z0-9+/_=-]{32,}"), _token),
     (re.compile(r"(?<!\w)(?:\+|00|%2B)[0-9][0-9 ()/.-]{5,18}[0-9]"), "<phone>"),
     (re.compile(r"(?<![\w.-])[0-9]{3}[ -][0-9]{3}[ -][0-9]{3,4}(?!\w)"), "<phone>"),
     (re.compile(r"(?<![\w.-])[0-9]{9,15}(?![\w.])"), "<phone>"),
@@ -75,6 +93,9 @@ def quiet_libraries() -> None:
 def redact(text: str) -> str:
     """
     Mask what looks like an e-mail address, phone number, token or key.
+
+    Paths of files stay, as far as their names are words and numbers. Addresses of the
+    web are no such paths: they may hold a token, or whom they are about.
 
     A mask too many is harmless; messages of this tool name rows, never values, so it
     is a second line of defence, not the first.

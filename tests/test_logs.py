@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import random
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -82,6 +84,57 @@ def test_credentials_are_masked_after_their_scheme(text: str) -> None:
 )
 def test_ordinary_messages_stay_readable(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "work folder: configs/.crm-pipeline/runs/20261126-151304-d783/plan.html",
+        "/srv/crm/imports/november/customers_of_the_shop_v2/2026-11-26.csv is gone",
+        "/data/pytest-of-nobody/test_a_plan_and_its_night_have_a_page_each0/people.csv",
+        "/Users/Anna/Documents/CRM/OldExports/customers-final-v12.parquet is gone",
+        "s3/year=2026/month=11/part-00003-c4d1/customers/of/the/shop.parquet",
+        "~/projects/crm/.venv/lib/python3.11/site-packages/polars/__init__.py",
+    ],
+)
+def test_paths_stay_readable(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://hooks.example.com/services/only/words/and/yet/a/secret/place",
+        "to https://hooks.slack.com/services/T0AB12CD3/B0EF45GH6/aBcDeFgHiJkL1234",
+        "services/T0AB12CD3/B0EF45GH6/aBcDeFgHiJkL12345",
+        "/objects/3fa5c1b2d4e6f7a83fa5c1b2d4e6f7a8/name",
+        "/srv/crm/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    ],
+)
+def test_what_only_looks_like_a_path_is_masked(text: str) -> None:
+    assert "<token>" in redact(text)
+
+
+def test_whom_an_address_is_about_is_masked() -> None:
+    told = redact("GET /v4/clients/by-customid/kowalska-zofia-of-the-first-floor")
+
+    assert told == "GET /v4/clients/by-customid/<id>"
+
+
+def test_a_long_text_of_words_costs_no_time() -> None:
+    told = redact("/words" * 10_000 + "/aBcDeFgHiJkL12345")
+
+    assert told == "<token>"
+
+
+def test_tokens_with_slashes_are_masked() -> None:
+    """A thousand of each length: none is taken for a path."""
+    dice = random.Random(2026)  # noqa: S311 - repeatable
+    for n_bytes in (24, 30, 32, 48, 64):
+        for _ in range(1_000):
+            token = b64encode(dice.randbytes(n_bytes)).decode()
+            assert token not in redact(f"key {token}")
+            assert "<token>" in redact(f"/{token[:16]}/{token[16:]}")
 
 
 @given(st.text())

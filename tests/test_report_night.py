@@ -114,7 +114,7 @@ def test_the_rows_that_went_first_stand_beside_the_guards(
     guards, canary = sections(facts)["What the guards say"]
 
     assert isinstance(guards, Notices)
-    assert guards.items[0].label == "Stopped"
+    assert guards.items[0].label == "A guard trips"
     assert isinstance(canary, Notices)
     assert canary.items[0].text.startswith(words)
     assert canary.items[0].role is role

@@ -96,7 +96,7 @@ def test_guards_and_reasons_are_sentences() -> None:
 
     assert isinstance(told, Notices)
     assert [(item.label, item.role) for item in told.items] == [
-        ("Stopped", Role.BAD),
+        ("A guard trips", Role.BAD),
         ("Note", Role.WARNING),
     ]
     assert told.items[0].text == (
@@ -114,7 +114,7 @@ def test_a_quiet_guard_says_what_it_compared(n_known: int, words: str) -> None:
 
     assert isinstance(told, Notices)
     ((label, text),) = [(item.label, item.text) for item in told.items]
-    assert label == "No guard stops it"
+    assert label == "No guard trips"
     assert words in text
 
 

@@ -140,7 +140,7 @@ def headline(done: Figures) -> str:
 
 def guards_section(plan: Plan) -> Section:
     """Return the verdict of the guards, and why rows are planned that are no change."""
-    items = [Notice("Stopped", _sentence(trip), Role.BAD) for trip in plan.trips]
+    items = [Notice("A guard trips", _sentence(trip), Role.BAD) for trip in plan.trips]
     if not items:
         told = (
             "The plan is within what is usual."
@@ -148,7 +148,7 @@ def guards_section(plan: Plan) -> Section:
             else "There is nothing to compare a first night with; only values that are "
             "not accepted would stop it."
         )
-        items = [Notice("No guard stops it", told, Role.GOOD)]
+        items = [Notice("No guard trips", told, Role.GOOD)]
     items += [Notice("Note", _sentence(why), Role.WARNING) for why in plan.reasons]
     return Section("What the guards say", (Notices(tuple(items)),))
 

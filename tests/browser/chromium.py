@@ -134,7 +134,8 @@ def browsing(profile: Path) -> Iterator[Browser]:
             try:
                 yield Browser(client)
             finally:
-                client.delete("")
+                # Without a slash behind it, or the driver knows no such command.
+                client.delete(f"{base}/session/{session}").raise_for_status()
     finally:
         driver.terminate()
         driver.wait(timeout=10)

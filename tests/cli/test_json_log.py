@@ -55,6 +55,17 @@ def test_errors_and_wrong_words_are_events(shell: Shell) -> None:
     assert (unknown["level"], unknown["exit_code"]) == ("error", 2)
 
 
+def test_paths_in_texts_can_be_read(shell: Shell) -> None:
+    shell.write("people.csv", SOURCE)
+    folder = "nightly/imports/november/of_the_shop_in_opole"
+    told = records(shell.run("check", "people.csv", "--work-dir", folder))
+    texts = "\n".join(one.get("text", "") for one in told)
+
+    assert f"work folder: {folder}" in texts
+    assert f"report: {folder}/runs/{told[-1]['run_id']}/report.html" in texts
+    assert "<token>" not in texts
+
+
 def test_quiet_says_errors_alone(shell: Shell, sandbox: RunningSandbox) -> None:
     del sandbox
     shell.write("people.csv", SOURCE)

@@ -4,8 +4,8 @@ Secrets and personal data in every place they come from, and a look into every o
 Canaries stand in the cells of the source, in a job, in the credentials, in the answers
 of the service and in the environment. Whole commands run in good and bad weather, and
 every byte they wrote or said is searched for each canary in each form it may take.
-What may hold personal data, holds it: the rejected rows, the lines that could not be
-split, the export, the profile that was asked for.
+What may hold personal data, holds it: the rejected rows, those of a plan, the lines
+that could not be split, the export, the profile that was asked for.
 """
 
 import base64
@@ -57,8 +57,8 @@ SECRETS: Final = {
     "other variable": "canary-of-the-environment",
 }
 # These may hold what the source holds; nothing may hold a secret.
-_DATA_FILES: Final = ("rejected.", "unreadable.txt", "verify-differences.csv",
-                      "out.", "people.", "job")  # fmt: skip
+_DATA_FILES: Final = ("rejected.", "refused.", "rows.", "unreadable.txt",
+                      "verify-differences.csv", "out.", "people.", "job")  # fmt: skip
 ENVIRONMENT: Final = {
     "HTTPS_PROXY": f"http://user:{SECRETS['proxy password']}@127.0.0.1:9",
     "CANARY": SECRETS["other variable"],
@@ -226,8 +226,21 @@ def scenes() -> Iterator[Scene]:
     yield Scene(
         "a key in the wrong place", (*imports, "--base-url", f"http://u:{TOKEN}@h.pl")
     )
+    yield from _scenes_of_nights(source, as_json)
     yield from _scenes_of_profiles(mail, note)
     yield from _scenes_of_reading(mail)
+
+
+def _scenes_of_nights(
+    source: tuple[str, ...], as_json: dict[str, str]
+) -> Iterator[Scene]:
+    yield Scene("plan", ("plan", *source, "-v"))
+    yield Scene("plan, JSON on stderr", ("plan", *source, "--json"), secrets=as_json)
+    night = ("sync", *source, "-v", "--settle", "0", "--max-rows", "3")
+    yield Scene("sync", night)
+    yield Scene("sync, 400 that echoes", night, answer=echo(400))
+    yield Scene("sync, a profile that differs", night, answer=differing)
+    yield Scene("sync in worst,seed=7", night, "worst,seed=7", secrets=as_json)
 
 
 def _scenes_of_profiles(mail: str, note: str) -> Iterator[Scene]:
@@ -419,5 +432,6 @@ Every command runs on good and bad days, verbose too, with canaries in its data,
 credentials, environment and in the errors of the service and of the HTTP library, and
 three imports are ended by a signal and repeated. What is said, logged, journalled and
 written is searched for each canary, raw, in capitals, as hex, base64, URL, JSON and
-Python escapes and UTF-16; Parquet decoded. The rejected rows, unreadable.txt, the
-export and a profile that was asked for hold personal data and may, but no secret."""
+Python escapes and UTF-16; Parquet decoded. The rejected and refused rows, those of a
+plan, unreadable.txt, the export and a profile that was asked for hold personal data and
+may, but no secret."""
