@@ -18,10 +18,12 @@ from pipeline.delta.digests import (
     bucket_of,
     digest_of,
     digests_of,
+    digests_of_texts,
     field_columns,
     field_of,
     folded_digests,
     key_id,
+    named_by,
 )
 from pipeline.encoder import encode
 
@@ -178,3 +180,15 @@ def test_an_accepted_number_is_one_as_text_and_among_fractions() -> None:
 def test_the_name_of_a_column_is_that_of_its_field() -> None:
     assert field_of(f"{FIELD_PREFIX}attributes.a") == "attributes.a"
     assert field_columns(["row", "d:city", "json"]) == ["d:city"]
+
+
+def test_an_identifier_alone_names_the_person_that_a_row_does() -> None:
+    rows = digests([{"email": "a@example.com", "phone": "1"}, {"phone": "2"}])
+    emails = pl.Series("anything", ["a@example.com", None])
+
+    named = named_by("email", emails, KEY)
+    texts = digests_of_texts("email", emails, KEY)
+
+    assert named.rows()[0] == rows.select(KEY_COLUMNS).rows()[0]
+    assert named.rows()[1] == (None, None)
+    assert texts.to_list() == rows["d:email"].to_list()

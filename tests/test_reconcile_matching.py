@@ -82,6 +82,7 @@ def test_rows_meet_by_any_identifier_and_conflicts_are_known(
     assert set(pairs.several_rows) == shared
     assert pairs.in_conflict() == (pairs.several_profiles, pairs.several_rows)
     assert pairs.of_profiles(len(crm), 5).is_empty()
+    assert pairs.profiles().to_list() == sorted({number for number, _ in found})
 
 
 @given(crm=ROWS)

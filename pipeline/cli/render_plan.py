@@ -54,17 +54,18 @@ def plan_lines(plan: Plan) -> list[str]:
     """Return what a plan would do, in words, within 80 columns."""
     done = plan.figures
     n_held_back = sum(done.held_back.values())
+    fate = "" if plan.mode == "mirror" else "; not acted on"
     lines = [
         f"plan {plan.plan_id}, against generation {plan.state_generation} of state:",
         f"  {done.n_new:>11,} new",
         f"  {done.n_changed:>11,} changed{_listed(done.changed_fields)}",
         f"  {done.n_unchanged:>11,} unchanged, not sent",
-        f"  {done.n_vanished:>11,} vanished: no row that can be sent; not acted on",
+        f"  {done.n_vanished:>11,} vanished: no row that can be sent{fate}",
     ]
     if plan.mode == "mirror":
         lines += [
-            f"  {done.n_deletes:>11,} to be deleted",
-            f"  {done.n_kept:>11,} without a row, and kept",
+            f"  {done.n_deletes:>11,} to be deleted{_listed_in(plan, 'deletes')}",
+            f"  {done.n_kept:>11,} without a row, and kept{_listed_in(plan, 'kept')}",
         ]
     elif plan.mode != "upsert":
         lines.append(f"  {n_held_back:>11,} held back, as the mode is {plan.mode}")
@@ -177,6 +178,12 @@ def apply_lines(report: ApplyReport, seconds: float) -> list[str]:
         )
     names = ", ".join(path.name for path in report.paths.values())
     return [*lines, f"files in {report.folder}:", f"  {names}, summary.json"]
+
+
+def _listed_in(plan: Plan, name: str) -> str:
+    """Name a file of the plan, if it is there."""
+    file = f"{name}.parquet"
+    return f" ({file})" if file in plan.files else ""
 
 
 def _listed(found: dict[str, int]) -> str:

@@ -2,8 +2,8 @@
 Deleting the profiles of a plan, one after the other is sure of whom it deletes.
 
 A profile is read again by its clientId, and deleted by it only if its identifiers are
-those of the plan; a clientId is never given to somebody else. The journal knows what
-was begun and what is done, so an interrupted deletion goes on, and reads again.
+those of the plan. The journal knows what was begun and what is done, so an interrupted
+deletion goes on, and reads and compares again.
 """
 
 from __future__ import annotations

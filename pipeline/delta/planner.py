@@ -57,7 +57,7 @@ from pipeline.delta.selecting import (
     select_rows,
     selection,
 )
-from pipeline.delta.snapshot import read_snapshot
+from pipeline.delta.snapshot import check_export, read_snapshot
 from pipeline.delta.sorting_lanes import lane_by_lane, spooled
 from pipeline.encoder import encode_slice
 from pipeline.erasing import excess
@@ -153,6 +153,8 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
     """
     check_base_url(connector.remote.base_url)
     work_dir = request.line.work_dir
+    if request.crm is not None:
+        check_export(request.crm)
     make_work_dir(work_dir)
     with lock_folder(work_dir), fresh_scratch(work_dir) as scratch, spools(work_dir):
         for folder in (work_dir / "runs").glob("*"):

@@ -21,9 +21,12 @@ from pipeline.delta.shown import CRM_PREFIX, shown_fields
 from pipeline.errors import SourceChangedError, WrongWorkspaceError
 from pipeline.export.returning import has_certificate, returned_file
 from pipeline.files import make_private_dir, sha256_of
+from pipeline.reader import open_source
+from pipeline.reconcile.array_file import is_array
 from pipeline.reconcile.bucket import CRM, SOURCE
 from pipeline.reconcile.meeting import HELD_ROWS, Meeting
 from pipeline.reconcile.sides import SourceRows, open_profiles
+from pipeline.settings import SourceSettings
 from pipeline.spill import Spill
 
 if TYPE_CHECKING:
@@ -79,6 +82,17 @@ class Snapshot:
                 f"{self.path} changed while it was read, so nobody knows what it "
                 "shows. Nothing was sent: run the command again"
             )
+
+
+def check_export(path: Path) -> None:
+    """
+    Refuse what cannot be an export, before the source is read.
+
+    Raises:
+        SourceError: It is missing, empty, or no table.
+    """
+    if not is_array(path):
+        open_source(SourceSettings(path=str(path)))
 
 
 def read_snapshot(

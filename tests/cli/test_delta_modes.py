@@ -91,6 +91,7 @@ def test_an_export_that_is_not_there_ends_with_66(at: Shell) -> None:
 
     assert night.code == 66
     assert "nowhere.csv" in night.err
+    assert "mapping:" not in night.err  # nothing was read for it
 
 
 def test_an_unknown_mode_ends_with_78(at: Shell) -> None:
@@ -114,8 +115,10 @@ def test_a_mirror_deletes_what_it_made_within_its_budget(at: Shell) -> None:
 
     # C0 was in the CRM before, C7 was made here.
     assert stopped.code == 6
-    assert "            1 to be deleted" in stopped.err.splitlines()
-    assert "            1 without a row, and kept" in stopped.err.splitlines()
+    told = stopped.err.splitlines()
+    assert "            1 to be deleted (deletes.parquet)" in told
+    assert "            1 without a row, and kept (kept.parquet)" in told
+    assert "            2 vanished: no row that can be sent" in told
     assert "1 profile would be deleted: more than 0 (max_deletes)" in " ".join(
         stopped.err.split()
     )
