@@ -41,6 +41,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delta.guards",
                 "delta.plan",
                 "delta.selecting",
+                "delta.watermark",
                 "encoder",
                 "folding",
                 "endings",

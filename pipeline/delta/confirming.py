@@ -17,19 +17,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
-from pipeline.delta.changes import Proof
-from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
-from pipeline.delta.plan import ROWS_NAME, Night
-from pipeline.delta.plan_files import (
-    planned_assembly,
-    planned_frames,
-    read_plan,
-    vanished_persons,
-)
+from pipeline.delta.plan import Night
+from pipeline.delta.plan_files import read_plan
+from pipeline.delta.proving import DOUBT, proofs_of, proven_rows
 from pipeline.delta.state import StateRecord, with_night
+from pipeline.delta.watermark import kept
 from pipeline.errors import (
     AccessError,
     PatienceEndedError,
@@ -39,14 +31,14 @@ from pipeline.errors import (
     StaleRunError,
 )
 from pipeline.journal_tables import RunState
-from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
+    from pipeline.delta.watermark import Watermark
     from pipeline.errors import PipelineError
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
@@ -108,8 +100,9 @@ def catch_up(
                 record = _forgotten(store, _named(record, run))
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
-        proven = _proven(folder, _proofs(folder, batches), scratch / run.run_id)
-        news = _record(store, record, run, plan)
+        proven = proven_rows(folder, proofs_of(folder, batches), scratch / run.run_id)
+        is_confirmed = proven.n_accepted == plan.figures.n_planned
+        news = _record(store, record, run, plan, is_confirmed=is_confirmed)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
             proven.bucket,
@@ -138,9 +131,15 @@ def announce(
         return
     new = StateRecord(store.workspace, store.dataset, plan.key_id)
     known = store.record() or new
-    doubt = _proven(folder, lambda frame: frame.with_columns(_DOUBT), scratch)
+    doubt = proven_rows(folder, lambda frame: frame.with_columns(DOUBT), scratch)
     store.change(
-        replace(_named(known, run), key_id=plan.key_id, run_mark="", is_final=False),
+        replace(
+            _named(known, run),
+            key_id=plan.key_id,
+            run_mark="",
+            is_final=False,
+            watermark=_watermark(known, plan, is_confirmed=False),
+        ),
         doubt.bucket,
         is_anew=known.key_id != plan.key_id,
     )
@@ -251,8 +250,12 @@ def _overtaken(
                 "whose rows it sent"
             )
             return CaughtUp(_forgotten(store, record), (why,))
-        record = replace(record, settled=_with(record.settled, run.run_id))
-        sent = _proven(folder, _proofs(folder, batches, _DOUBT), scratch / run.run_id)
+        record = replace(
+            record, settled=_with(record.settled, run.run_id), watermark=None
+        )
+        sent = proven_rows(
+            folder, proofs_of(folder, batches, DOUBT), scratch / run.run_id
+        )
         record = store.change(record, sent.bucket)
     return CaughtUp(record)
 
@@ -272,84 +275,32 @@ def _with(settled: tuple[str, ...], run_id: str) -> tuple[str, ...]:
 
 
 def _forgotten(store: StateStore, record: StateRecord) -> StateRecord:
-    news = replace(record, is_final=True)
+    news = replace(record, is_final=True, watermark=None)
     return store.change(news, lambda _bucket: None, is_anew=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Proven:
-    """
-    What a run proves.
-
-    Attributes:
-        sent: As `changes.overlay` takes it.
-        fields: The digest columns.
-        vanished: `KEY_COLUMNS`, bucket.
-    """
-
-    sent: DigestSet
-    fields: Sequence[str]
-    vanished: pl.DataFrame
-
-    def bucket(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        names = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
-        schema = {
-            **names,
-            "proof": pl.String(),
-            **dict.fromkeys(self.fields, pl.UInt64()),
-        }
-        sent = self.sent.read(number)
-        gone = self.vanished.filter(pl.col("bucket") == number)
-        return pl.DataFrame(schema=schema) if sent is None else sent, gone
-
-
-def _proven(
-    folder: Path, proofs: Callable[[pl.DataFrame], pl.DataFrame], scratch: Path
-) -> _Proven:
-    """
-    Return what is to be known of the rows of a plan.
-
-    Args:
-        proofs: Returns the planned rows that were sent, with a column proof.
-    """
-    fields = field_columns(pl.read_parquet_schema(folder / ROWS_NAME))
-    with DigestSet(scratch) as sent:
-        for frame in planned_frames(folder):
-            sent.add(proofs(frame).select(*KEY_COLUMNS, "proof", *fields))
-    vanished = vanished_persons(folder).with_columns(bucket_of())
-    return _Proven(sent, fields, vanished)
-
-
-_DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")
-_BY_STATE: Final = (
-    pl.when(pl.col("state") == State.ACCEPTED.value)
-    .then(pl.lit(Proof.ACCEPTED.value))
-    .otherwise(pl.lit(Proof.DOUBTFUL.value))
-    .alias("proof")
-)
-
-
-def _proofs(
-    folder: Path, batches: Sequence[BatchOutcome], proof: pl.Expr = _BY_STATE
-) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return what says of planned rows what the journal proves of them."""
-    assembly = planned_assembly(folder, batches)
-
-    def proofs(frame: pl.DataFrame) -> pl.DataFrame:
-        told = assembly.outcomes(frame.select(ROW_KEY))
-        known = told.filter(pl.col("batch_no").is_not_null()).select(*ROW_KEY, proof)
-        return frame.join(known, on=ROW_KEY, how="inner")
-
-    return proofs
+def _watermark(
+    record: StateRecord, plan: Plan, *, is_confirmed: bool
+) -> Watermark | None:
+    before = record.watermark if record.key_id == plan.key_id else None
+    return kept(
+        before, plan.watermark, is_whole=plan.is_whole, is_confirmed=is_confirmed
+    )
 
 
 def _record(
-    store: StateStore, record: StateRecord | None, run: Run, plan: Plan
+    store: StateStore,
+    record: StateRecord | None,
+    run: Run,
+    plan: Plan,
+    *,
+    is_confirmed: bool,
 ) -> StateRecord:
     """Return the record of the state with a run folded in."""
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     nights = known.nights
-    if run.state is RunState.DONE:
+    # A part of the source says nothing of what is usual for all of it.
+    if run.state is RunState.DONE and plan.is_whole:
         figures = plan.figures
         night = Night(
             run.run_id,
@@ -360,5 +311,9 @@ def _record(
         )
         nights = with_night(nights, night)
     return replace(
-        _named(known, run), key_id=plan.key_id, rules=plan.rules, nights=nights
+        _named(known, run),
+        key_id=plan.key_id,
+        rules=plan.rules,
+        nights=nights,
+        watermark=_watermark(known, plan, is_confirmed=is_confirmed),
     )

@@ -11,9 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from pipeline.addresses import check_base_url
 from pipeline.connection import connected
@@ -28,6 +26,7 @@ from pipeline.delta.digests import (
     key_id,
 )
 from pipeline.delta.guards import judge
+from pipeline.delta.lane_spools import lane_by_lane, spooled_by_lane
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan import (
     Figures,
@@ -37,8 +36,8 @@ from pipeline.delta.plan import (
     rule_digests,
 )
 from pipeline.delta.plan_files import write_plan, write_rows, write_vanished
+from pipeline.delta.prefilter import look_back, next_watermark, opened
 from pipeline.delta.selecting import (
-    WITHDRAWAL_LANE,
     Counts,
     changed_columns,
     select_rows,
@@ -48,31 +47,32 @@ from pipeline.encoder import encode_slice
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
-from pipeline.identity import packed_row
 from pipeline.importer import RunReport, report_of
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.line import ImportRequest, Line, check_line, encoded_slices, open_line
+from pipeline.line import ImportRequest, Line, check_line, encoded_slices
 from pipeline.locks import lock_folder
 from pipeline.outcomes import Evidence
 from pipeline.outgoing import Outgoing
 from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
+from pipeline.spool import spools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import polars as pl
+
     from pipeline.checker import CheckResult
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.confirming import CaughtUp
+    from pipeline.delta.prefilter import Prefilter
     from pipeline.delta.state import StateRecord, StateStore
     from pipeline.records import Transformed
     from pipeline.settings import Job
     from pipeline.transform import TransformPlan
-
-_ANY_SIZE: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,18 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
     check_base_url(connector.remote.base_url)
     work_dir = request.line.work_dir
     make_work_dir(work_dir)
-    with lock_folder(work_dir), fresh_scratch(work_dir) as scratch:
+    with (
+        lock_folder(work_dir),
+        spools(work_dir),
+        fresh_scratch(work_dir) as scratch,
+    ):
         for folder in (work_dir / "runs").glob("*"):
             remove_drafts(folder)
-        line = replace(
-            open_line(request.line, scratch),
-            encode=partial(_encoded, key=request.key),
+        found = await look_back(
+            request.line, request.key, connector, scratch, is_full=request.is_full
         )
+        line, found = opened(request.line, found, scratch)
+        line = replace(line, encode=partial(_encoded, key=request.key))
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = check_line(line, store)
@@ -155,7 +160,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             place = request.line.job.sync.state
             with opened_state(place, work_dir, told, f"plan {line.run_id}") as states:
                 rows = _Rows(line, check, store)
-                return _planned(request, rows, workspace, states)
+                return _planned(request, rows, workspace, states, found)
 
 
 def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
@@ -189,7 +194,11 @@ class _Rows:
 
 
 def _planned(
-    request: PlanRequest, rows: _Rows, workspace: Workspace, states: StateStore
+    request: PlanRequest,
+    rows: _Rows,
+    workspace: Workspace,
+    states: StateStore,
+    found: Prefilter,
 ) -> PlanReport:
     line, check = rows.line, rows.check
     work_dir, scratch = request.line.work_dir, line.scratch
@@ -197,17 +206,12 @@ def _planned(
         caught = catch_up(states, journal, work_dir, scratch / "proven")
         newest = newest_generation(states, journal)
     record = caught.record
+    found.check(record)
+    mark, without_mark = next_watermark(line, check, found, request.now())
     known, n_known = DigestSet(scratch / "nobody"), 0
     if record is not None and record.key_id == key_id(request.key):
         known, n_known = states.digests(record), record.n_persons
-    compared = compare_rows(
-        rows.encoded(),
-        known,
-        check.n_rows,
-        scratch / "today",
-        is_full=request.is_full,
-        accepted=_accepted(request, line),
-    )
+    compared = _compared(request, rows, known, is_whole=found.is_whole)
     folder = make_private_dir(line.folder)
     digests, counts = _written(request, rows, compared)
     exceptions = rows.exceptions()
@@ -237,20 +241,48 @@ def _planned(
         fingerprints=check.fingerprints,
         files=digests,
         figures=figures,
-        reasons=tuple(_reasons(request, line, caught)),
-        trips=_trips(request, figures, record),
+        reasons=(
+            *_reasons(request, line, caught),
+            *found.reasons,
+            *filter(None, [without_mark]),
+        ),
+        trips=_trips(request, figures, record, is_whole=found.is_whole),
+        watermark=mark,
+        is_whole=found.is_whole,
     )
     write_plan(folder, plan)
     report = report_of(line, check, files)
     return PlanReport(replace(report, workspace=workspace), plan)
 
 
+def _compared(
+    request: PlanRequest, rows: _Rows, known: DigestSet, *, is_whole: bool
+) -> Comparison:
+    line = rows.line
+    compared = compare_rows(
+        rows.encoded(),
+        known,
+        rows.check.n_rows,
+        line.scratch / "today",
+        is_full=request.is_full,
+        accepted=_accepted(request, line),
+    )
+    if is_whole:
+        return compared
+    # Who has no row that was read may have one that was not.
+    return replace(compared, vanished=compared.vanished.clear())
+
+
 def _trips(
-    request: PlanRequest, figures: Figures, record: StateRecord | None
+    request: PlanRequest,
+    figures: Figures,
+    record: StateRecord | None,
+    *,
+    is_whole: bool,
 ) -> tuple[str, ...]:
     nights = record.nights if record else ()
     guards = request.line.job.sync.guards
-    return judge(figures, nights, guards, is_full=request.is_full)
+    return judge(figures, nights, guards, is_full=request.is_full, is_whole=is_whole)
 
 
 def _written(
@@ -262,9 +294,9 @@ def _written(
     with ExitStack() as stack:
         chosen = _selected(request, rows, compared, counts)
         canary = Canary(rows.check.shared_phones)
-        stores = _spooled(chosen, canary, scratch, stack)
+        stores = spooled_by_lane(chosen, canary, scratch, stack)
         first = canary.chosen() if request.line.job.sync.canary else None
-        digests = write_rows(folder, _lane_by_lane(stores, first), compared.columns)
+        digests = write_rows(folder, lane_by_lane(stores, first), compared.columns)
     return digests | write_vanished(folder, [compared.vanished]), counts
 
 
@@ -302,44 +334,6 @@ def _selected(
     for part in rows.encoded():
         request.line.stop.check()
         yield from select_rows(part, how, counts)
-
-
-def _spooled(
-    frames: Iterator[pl.DataFrame], canary: Canary, scratch: Path, stack: ExitStack
-) -> dict[int, SliceStore]:
-    """Keep frames on disk by their lane, while the canary looks at them."""
-    stores: dict[int, SliceStore] = {}
-    for frame in frames:
-        canary.look(frame)
-        lane = int(frame["lane"][0])
-        if lane not in stores:
-            store = SliceStore(scratch / f"lane-{lane}", max_bytes=_ANY_SIZE)
-            stores[lane] = stack.enter_context(store)
-        stores[lane].add(frame)
-    return stores
-
-
-def _lane_by_lane(
-    stores: dict[int, SliceStore], first: pl.DataFrame | None
-) -> Iterator[pl.DataFrame]:
-    """
-    Give frames in the order of their lanes, and of their rows in each.
-
-    Args:
-        first: Rows of the canary; they leave the lanes that they were in.
-
-    Cost: the rows that withdraw a consent are sorted in memory.
-    """
-    gone = pl.Series("row", [], pl.UInt64)
-    if first is not None:
-        yield first
-        gone = first.select(packed_row())["row"]
-    for lane, store in sorted(stores.items()):
-        left = (f.filter(~packed_row().is_in(gone.implode())) for f in store.frames())
-        if lane == WITHDRAWAL_LANE:  # folded rows came last, and belong between
-            yield pl.concat(left).sort(packed_row())
-        else:
-            yield from left
 
 
 def _figures(line: Line, compared: Comparison, counts: Counts, n_known: int) -> Figures:
