@@ -91,8 +91,8 @@ def open_rows(query: str, connection: str, folder: Path) -> Iterator[Rows]:
                     "and the space left on the disk."
                 ) from None
             raise _failed(place, error) from None
-        cells = [_cells(name, kind) for name, kind in types.items()]
-        yield rows_of_stream(pl.scan_parquet(copied, glob=False), cells, place)
+    cells = [_cells(name, kind) for name, kind in types.items()]
+    yield rows_of_stream(pl.scan_parquet(copied, glob=False), cells, place)
 
 
 def _failed(place: str, error: duckdb.Error) -> Exception:
