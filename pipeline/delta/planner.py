@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
@@ -22,7 +22,6 @@ from pipeline.delta.confirming import catch_up, newest_generation
 from pipeline.delta.digest_set import DigestSet
 from pipeline.delta.digests import (
     accepted_digests,
-    digests_of,
     key_id,
 )
 from pipeline.delta.guards import judge
@@ -43,17 +42,15 @@ from pipeline.delta.selecting import (
     select_rows,
     selection,
 )
-from pipeline.encoder import encode_slice
+from pipeline.delta.source_rows import SourceRows, encoded_with_digests
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
 from pipeline.importer import RunReport, report_of
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.line import ImportRequest, Line, check_line, encoded_slices
+from pipeline.line import ImportRequest, Line, check_line
 from pipeline.locks import lock_folder
 from pipeline.outcomes import Evidence
-from pipeline.outgoing import Outgoing
-from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.spool import spools
@@ -64,15 +61,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from pipeline.checker import CheckResult
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
     from pipeline.delta.confirming import CaughtUp
     from pipeline.delta.prefilter import Prefilter
     from pipeline.delta.state import StateRecord, StateStore
-    from pipeline.records import Transformed
     from pipeline.settings import Job
-    from pipeline.transform import TransformPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +134,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             request.line, request.key, connector, scratch, is_full=request.is_full
         )
         line, found = opened(request.line, found, scratch)
-        line = replace(line, encode=partial(_encoded, key=request.key))
+        line = replace(line, encode=partial(encoded_with_digests, key=request.key))
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = check_line(line, store)
@@ -159,43 +153,13 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
             told = (workspace.guid, dataset_of(request.line.job))
             place = request.line.job.sync.state
             with opened_state(place, work_dir, told, f"plan {line.run_id}") as states:
-                rows = _Rows(line, check, store)
+                rows = SourceRows(line, check, store)
                 return _planned(request, rows, workspace, states, found)
-
-
-def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
-    """Write the clean rows of a slice as JSON, with their digests beside them."""
-    encoded = encode_slice(done, plan)
-    digests = digests_of(
-        done.clean, plan.identifiers, key, raw=plan.raw, erased=done.erased
-    )
-    return Encoded(encoded.frame.hstack(digests), encoded.lane)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The clean rows of a source, as often as they are wanted."""
-
-    line: Line
-    check: CheckResult
-    store: SliceStore
-    last: list[Outgoing] = field(default_factory=list)
-
-    def encoded(self) -> Iterator[Encoded]:
-        line = self.line
-        outgoing = Outgoing(
-            self.check, line.limits.max_row_bytes, line.scratch / "held"
-        )
-        self.last[:] = [outgoing]
-        return outgoing.encoded(encoded_slices(line, self.store))
-
-    def exceptions(self) -> pl.DataFrame:
-        return self.last[0].exceptions()
 
 
 def _planned(
     request: PlanRequest,
-    rows: _Rows,
+    rows: SourceRows,
     workspace: Workspace,
     states: StateStore,
     found: Prefilter,
@@ -246,7 +210,7 @@ def _planned(
             *found.reasons,
             *filter(None, [without_mark]),
         ),
-        trips=_trips(request, figures, record, is_whole=found.is_whole),
+        trips=_trips(request, figures, record, states, is_whole=found.is_whole),
         watermark=mark,
         is_whole=found.is_whole,
     )
@@ -256,7 +220,7 @@ def _planned(
 
 
 def _compared(
-    request: PlanRequest, rows: _Rows, known: DigestSet, *, is_whole: bool
+    request: PlanRequest, rows: SourceRows, known: DigestSet, *, is_whole: bool
 ) -> Comparison:
     line = rows.line
     compared = compare_rows(
@@ -277,16 +241,25 @@ def _trips(
     request: PlanRequest,
     figures: Figures,
     record: StateRecord | None,
+    states: StateStore,
     *,
     is_whole: bool,
 ) -> tuple[str, ...]:
     nights = record.nights if record else ()
     guards = request.line.job.sync.guards
-    return judge(figures, nights, guards, is_full=request.is_full, is_whole=is_whole)
+    trips = judge(figures, nights, guards, is_full=request.is_full, is_whole=is_whole)
+    if record is None or record.key_id == key_id(request.key) or not states.is_shared:
+        return trips
+    # Else machines with keys of their own would send everything in turns.
+    told = (
+        f"the state {states.place} was made with another key than this machine has: "
+        "give both the same CRM_PIPELINE_KEY (sync.state)"
+    )
+    return (*trips, told)
 
 
 def _written(
-    request: PlanRequest, rows: _Rows, compared: Comparison
+    request: PlanRequest, rows: SourceRows, compared: Comparison
 ) -> tuple[dict[str, str], Counts]:
     """Write the rows to send, and who vanished; return digests of files, and counts."""
     counts = Counts()
@@ -318,7 +291,7 @@ def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
 
 
 def _selected(
-    request: PlanRequest, rows: _Rows, compared: Comparison, counts: Counts
+    request: PlanRequest, rows: SourceRows, compared: Comparison, counts: Counts
 ) -> Iterator[pl.DataFrame]:
     """Give the rows that are sent, each frame of one lane."""
     sent: dict[int, tuple[str, ...] | None] = {NEW: None}

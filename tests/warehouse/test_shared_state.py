@@ -36,6 +36,7 @@ from pipeline.contract import BATCH_PATH  # noqa: E402
 from pipeline.delta.lease import LeaseTime  # noqa: E402
 from pipeline.delta.places import opened_state  # noqa: E402
 from pipeline.errors import (  # noqa: E402
+    LimitError,
     LockedError,
     PatienceEndedError,
     StaleRunError,
@@ -219,15 +220,21 @@ def test_a_plan_is_stale_once_another_machine_has_begun(town: Town) -> None:
         town.apply("one", plan)
 
 
-def test_another_key_makes_a_full_plan_that_says_why(town: Town) -> None:
+def test_another_key_makes_a_full_plan_that_nobody_sends_by_chance(
+    town: Town,
+) -> None:
     town.night("one")
-    plan = town.plan("two", key="f" * 64)
+    other = "f" * 64
+    stopped = town.night("two", key=other)
+    assert isinstance(stopped.error, LimitError)
+    assert "give both the same CRM_PIPELINE_KEY" in str(stopped.error)
+    plan = stopped.planned.plan
+    assert plan is not None
+    assert plan.figures.n_new == N_PEOPLE
+    assert "CRM_PIPELINE_KEY" in plan.reasons[0]
 
-    assert plan.plan is not None
-    assert plan.plan.figures.n_new == N_PEOPLE
-    assert "CRM_PIPELINE_KEY" in plan.plan.reasons[0]
-    town.apply("two", plan)
-    assert town.n_sent(town.night("two", key="f" * 64)) == 0
+    town.apply("two", stopped.planned)
+    assert town.n_sent(town.night("two", key=other)) == 0
 
 
 def test_an_import_of_one_machine_is_told_when_that_machine_plans(town: Town) -> None:
