@@ -143,6 +143,11 @@ def names() -> list[str]:
     return [info.key for info in objects().list("crm")]
 
 
+def lock() -> str:
+    (found,) = [name for name in names() if name.endswith("lock.json")]
+    return found
+
+
 def test_what_one_machine_confirmed_another_does_not_send(town: Town) -> None:
     assert town.n_sent(town.night("one")) == N_PEOPLE
     assert town.n_sent(town.night("two")) == 0
@@ -261,6 +266,24 @@ def test_two_schedulers_at_once(town: Town) -> None:
     assert town.apply("one", plan).counts.accepted == N_PEOPLE
 
 
+def test_the_folder_of_a_process_that_died_goes_on_at_once(town: Town) -> None:
+    held: list[bytes] = []
+
+    def look() -> None:
+        found = objects().get(lock())
+        assert found is not None
+        held.append(found[0])
+
+    town.apply("one", town.plan("one"), Doing(town.sandbox, 1, look))
+    objects().put(lock(), held[0])  # as if nobody had let go of it
+    shutil.copytree(town.folder / "one", town.folder / "copy")
+
+    for other in ("two", "copy"):
+        with pytest.raises(LockedError):
+            town.plan(other)
+    assert town.n_sent(town.night("one")) == 0
+
+
 def test_a_lock_that_is_lost_stops_the_sending(town: Town) -> None:
     plan = town.plan("one")
     is_robbed, is_stopped = threading.Event(), threading.Event()
@@ -271,8 +294,7 @@ def test_a_lock_that_is_lost_stops_the_sending(town: Town) -> None:
             is_stopped.set()
 
     def rob() -> None:
-        (lock,) = [name for name in names() if name.endswith("lock.json")]
-        objects().put(lock, json.dumps({"owner": "another", "who": "x"}).encode())
+        objects().put(lock(), json.dumps({"owner": "another", "who": "x"}).encode())
         is_robbed.set()
         assert is_stopped.wait(20.0)
 
@@ -314,7 +336,6 @@ def test_a_store_that_fails_in_the_middle_loses_nothing(
     s3.appear()
     s3.permit()
     town.sandbox.settle()
-    objects().delete(next(name for name in names() if name.endswith("lock.json")))
     assert town.n_sent(town.night("one")) == 0
 
 
@@ -357,9 +378,9 @@ def test_every_door_has_its_own_exit_code(
 ) -> None:
     assert at().code == 0
     record = next(name for name in names() if name.endswith("state.json"))
-    lock = next(name for name in names() if name.endswith("lock.json"))
+    locked = lock()
     good = objects().get(record)
-    free = objects().get(lock)
+    free = objects().get(locked)
     assert good is not None
     assert free is not None
 
@@ -372,9 +393,11 @@ def test_every_door_has_its_own_exit_code(
     objects().put(record, json.dumps({"version": 99}).encode())
     refused(78, "was written by a newer version")
     objects().put(record, good[0])
-    objects().put(lock, json.dumps({"owner": "x", "who": "process 1 on mars"}).encode())
+    objects().put(
+        locked, json.dumps({"owner": "x", "who": "process 1 on mars"}).encode()
+    )
     refused(80, "another run holds the state s3://lake/crm/")
-    objects().put(lock, free[0])
+    objects().put(locked, free[0])
     s3.deny()
     refused(77, "s3://lake does not let us")
     s3.permit()
