@@ -599,6 +599,7 @@ def _job() -> Iterator[str]:
         "delivery": parts["DeliverySettings"],
         "sync": parts["SyncSettings"],
         "sync.guards": parts["GuardSettings"],
+        "sync.watermark": parts["WatermarkSettings"],
         "notify": parts["NotifySettings"],
     }
     for name, part in sections.items():

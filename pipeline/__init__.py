@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pipeline.delta.entering import plan_to_resume
     from pipeline.delta.plan import Plan
     from pipeline.delta.plan_files import read_plan
-    from pipeline.delta.planner import PlanReport, PlanRequest, make_plan
+    from pipeline.delta.plan_request import PlanReport, PlanRequest
+    from pipeline.delta.planner import make_plan
     from pipeline.delta.sync import SyncReport, run_sync
     from pipeline.doctor.diagnosis import Checked, Level
     from pipeline.doctor.examination import DoctorReport, DoctorRequest, examine
@@ -97,8 +98,8 @@ _HOMES = {
     "PipelineError": "errors",
     "Postbox": "notify",
     "Plan": "delta.plan",
-    "PlanReport": "delta.planner",
-    "PlanRequest": "delta.planner",
+    "PlanReport": "delta.plan_request",
+    "PlanRequest": "delta.plan_request",
     "ProfileReply": "profiles",
     "Purged": "retention",
     "ReconcileReport": "reconcile.report",

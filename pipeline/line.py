@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.checker import CheckResult
     from pipeline.connection import Workspace
+    from pipeline.delta.watermark import Since
     from pipeline.errors import PipelineError
     from pipeline.journal_tables import Run
     from pipeline.outcomes import RowCounts
@@ -64,6 +65,7 @@ class ImportRequest:
         max_store_bytes: Of encoded rows kept on disk between the passes; beyond it
             the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
+        since: Of a query, the rows to read; all, when not given.
         on_mapping: Shown the mapping before anything is read to its end.
         on_run: Shown the name of the run; again when it is the rest of another one.
         on_workspace: Shown the workspace before the first write.
@@ -82,6 +84,7 @@ class ImportRequest:
     continuation: Continuation = NOTHING_SAID
     max_store_bytes: int = MAX_STORE_BYTES
     command: str = "import"
+    since: Since | None = None
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
     on_run: Callable[[str], None] = lambda _run_id: None
@@ -143,6 +146,7 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
         job.source,
         request.work_dir / "runs" / run_id / SPOOL_NAME,
         still_wanted=request.stop.check,
+        since=request.since,
     )
     source = open_source(origin.source, check_origin=origin.check_unchanged)
     in_json = json_columns_of(source.files, source.kind)

@@ -69,7 +69,9 @@ def resolve_mapping(
     rules = [_in_region(rule, job.rows.region) for rule in rules]
     taken = {rule.column for rule in rules}
     left = [name for name in columns if name not in taken]
-    ignored = [name for name in left if name in READ_ONLY_NAMES or name in TOOL_COLUMNS]
+    mark = job.sync.watermark
+    unsent = {*READ_ONLY_NAMES, *TOOL_COLUMNS, *((mark.column,) if mark else ())}
+    ignored = [name for name in left if name in unsent]
     extra = [name for name in left if name not in ignored]
     if job.rows.extra_columns == "attributes":
         rules += [

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.delta.application import ApplyReport
     from pipeline.delta.examples import PlannedRow
-    from pipeline.delta.planner import PlanReport
+    from pipeline.delta.plan_request import PlanReport
     from pipeline.report.parts import Ending
 
 PLAN_REPORT_NAME: Final = "plan.html"

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 PLAN_MAX_AGE_S: Final = 86_400.0
+LAG_S: Final = 3_600.0
+MAX_LAG_S: Final = 10 * 366 * 86_400.0
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _ADDRESS: Final = re.compile(r"(s3|gs|az)://[^/\s@?#]+(/[^\s?#]*)?")
 LOOKUP_BUDGET: Final = 1_000
@@ -43,6 +45,20 @@ class GuardSettings(BaseModel, extra="forbid", frozen=True):
     accepted_values: dict[str, tuple[str | int | float | bool, ...]] = {}
 
 
+class WatermarkSettings(BaseModel, extra="forbid", frozen=True):
+    """
+    Which rows of a query are not read again.
+
+    Attributes:
+        column: Of the query: a date-time that it sets whenever it touches a row.
+        lag: Seconds before the last confirmed moment from which rows are read again,
+            because a row may become visible later than its moment says.
+    """
+
+    column: Annotated[str, Field(min_length=1)]
+    lag: Annotated[float, Field(ge=0, le=MAX_LAG_S)] = LAG_S
+
+
 def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise PydanticCustomError(
@@ -73,6 +89,7 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
         guards: What stops a `sync` before it sends.
         state: `s3://BUCKET/PREFIX`, `gs://` or `az://`, where what was confirmed is
             kept for several machines; without it, in the work folder.
+        watermark: See below; without it, the whole source is read.
     """
 
     mode: SyncMode = "upsert"
@@ -83,3 +100,4 @@ class SyncSettings(BaseModel, extra="forbid", frozen=True):
     canary: bool = True
     guards: GuardSettings = GuardSettings()
     state: Annotated[str, AfterValidator(_address)] | None = None
+    watermark: WatermarkSettings | None = None

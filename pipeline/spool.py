@@ -21,7 +21,7 @@ from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, replacing, using
 from pipeline.settings import STANDARD_INPUT, is_elsewhere
 from pipeline.sources.folders import DELTA_LOG
-from pipeline.sources.query import missing_extra, open_rows
+from pipeline.sources.query import missing_extra, newer_rows, open_rows
 from pipeline.writer import FileForm, write_frames
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from pipeline.delta.watermark import Since
     from pipeline.settings import SourceSettings
     from pipeline.sources.object_files import FoundObjects
     from pipeline.sources.rows import Rows
@@ -61,6 +62,7 @@ def spooled(
     *,
     still_wanted: Callable[[], None] = lambda: None,
     stdin: BinaryIO | None = None,
+    since: Since | None = None,
 ) -> Origin:
     """
     Copy what cannot be read in place.
@@ -69,6 +71,7 @@ def spooled(
         folder: For the copies; made when one is needed.
         still_wanted: Called with every part that came; what it raises ends the copying.
         stdin: Standard input when not given.
+        since: Of a query, the rows to copy.
 
     Effects: whole files, or none of a name; see `spools` for when they go.
 
@@ -82,7 +85,8 @@ def spooled(
     """
     copying = _Copying(folder, still_wanted, stdin)
     if source.query is not None and source.connection is not None:
-        path = copying.query(source.query, source.connection.get_secret_value())
+        connection = source.connection.get_secret_value()
+        path = copying.query(source.query, connection, since)
         update: dict[str, object] = {"query": None, "connection": None}
         return Origin(source.model_copy(update=update | {"path": str(path)}))
     found = [(path, copying.paths(path)) for path in source.paths]
@@ -144,12 +148,13 @@ class _Copying:
             return (self._table(path),)
         return (path,)
 
-    def query(self, query: str, connection: str) -> Path:
+    def query(self, query: str, connection: str, since: Since | None) -> Path:
+        asked = query if since is None else newer_rows(query, connection, since)
         path = self._next("query.parquet")
         parts = make_private_dir(path.parent / "parts")
         try:
-            with open_rows(query, connection, parts) as rows:
-                self._write(path, rows)
+            with open_rows(asked, connection, parts) as rows:
+                self._write(path, rows, since)
         finally:
             shutil.rmtree(parts, ignore_errors=True)
         return path
@@ -198,11 +203,11 @@ class _Copying:
                 self._still_wanted()
                 file.write(block)
 
-    def _write(self, path: Path, rows: Rows) -> None:
+    def _write(self, path: Path, rows: Rows, since: Since | None = None) -> None:
         def frames() -> Iterator[pl.DataFrame]:
             for frame in rows.frames():
                 self._still_wanted()
-                yield frame
+                yield frame if since is None else frame.filter(since.rows(rows.schema))
 
         form = FileForm("parquet", row_group_rows=_ROW_GROUP_ROWS)
         write_frames(path, form, frames, rows.schema)

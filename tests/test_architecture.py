@@ -42,6 +42,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delta.plan",
                 "delta.selecting",
                 "delta.shown",
+                "delta.watermark",
                 "encoder",
                 "folding",
                 "endings",

@@ -106,3 +106,24 @@ def test_drawn_good_nights_pass() -> None:
             lost_fields={"city": dice.randint(0, 1_000)},
         )
         assert judge(good, [NIGHT], GUARDS) == ()
+
+
+def test_a_part_of_a_source_is_compared_with_all_that_is_known() -> None:
+    part = Figures(
+        n_read=500,
+        n_changed=400,
+        n_unchanged=50,
+        n_known=N,
+        given_fields={"email": 450},
+    )
+
+    assert judge(part, [NIGHT], GUARDS) != ()
+    assert judge(part, [NIGHT], GUARDS, is_whole=False) == ()
+    for change, word in (
+        ({"n_changed": 3_500}, "max_changed"),
+        ({"lost_fields": {"city": 2_000}}, "max_lost"),
+        ({"odd_values": {"city": 1}}, "accepted_values"),
+    ):
+        odd = replace(part, **change)
+        (trip,) = judge(odd, [NIGHT], GUARDS, is_whole=False)
+        assert f"({word})" in trip

@@ -47,9 +47,10 @@ def lease(
     *,
     on_lost: Callable[[], None] = lambda: None,
     about: str = "sync r1",
+    home: str = "",
 ) -> Lease:
     time = LeaseTime(clocks=(watch,))
-    return Lease(cast("Any", objects), "state/people", time, on_lost, about)
+    return Lease(cast("Any", objects), "state/people", time, on_lost, about, home)
 
 
 def test_a_lock_is_made_where_there_is_none(
@@ -129,6 +130,26 @@ def test_a_lock_that_is_left_can_be_taken_at_once(
     first.release()
 
     lease(objects, watch).take()
+
+
+def test_what_a_dead_process_of_our_own_folder_held_is_ours(
+    objects: MemoryObjects, watch: Watch
+) -> None:
+    lease(objects, watch, home="one").take()
+    for other in ("two", ""):
+        with pytest.raises(LockedError):
+            lease(objects, watch, home=other).take()
+
+    lease(objects, watch, home="one").take()
+
+
+def test_folders_without_a_name_are_not_one_folder(
+    objects: MemoryObjects, watch: Watch
+) -> None:
+    lease(objects, watch).take()
+
+    with pytest.raises(LockedError):
+        lease(objects, watch).take()
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"lease_s": "x", "who": 5}'])

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
+    from pipeline.settings import Job
 
 
 async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport:
@@ -78,17 +79,7 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         at = connected(connector, plan.workspace, stop=request.stop)
         async with at as (client, workspace):
             request.on_workspace(workspace)
-            with (
-                _at_work(request, plan, workspace) as journal,
-                opened_state(
-                    job.sync.state,
-                    request.work_dir,
-                    (plan.workspace, plan.dataset),
-                    f"{request.command} {plan.plan_id}",
-                    on_lost=request.stop.request,
-                    time=request.lease_time,
-                ) as store,
-            ):
+            with _at_work(request, plan, job, workspace) as (journal, store):
                 most = job.sync.max_deletes
                 run, resumed = begin(
                     request, plan, journal, store, scratch, max_deletes=most
@@ -116,9 +107,9 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
 
 @contextmanager
 def _at_work(
-    request: ApplyRequest, plan: Plan, workspace: Workspace
-) -> Iterator[Journal]:
-    """Keep others from the workspace, and open the journal."""
+    request: ApplyRequest, plan: Plan, job: Job, workspace: Workspace
+) -> Iterator[tuple[Journal, StateStore]]:
+    """Keep others from the workspace and the state, and open the journal."""
     with (
         lock_workspace(
             request.lock_dir or request.work_dir / "locks",
@@ -127,8 +118,16 @@ def _at_work(
             dataset=plan.dataset,
         ),
         Journal.open(request.work_dir / JOURNAL_NAME, now=request.now) as journal,
+        opened_state(
+            job.sync.state,
+            request.work_dir,
+            (plan.workspace, plan.dataset),
+            f"{request.command} {plan.plan_id}",
+            on_lost=request.stop.request,
+            time=request.lease_time,
+        ) as store,
     ):
-        yield journal
+        yield journal, store
 
 
 async def _applied(

@@ -17,23 +17,18 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
-from pipeline.delta.changes import DELETED, MADE, Proof
 from pipeline.delta.deleting import begun_persons
-from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
-from pipeline.delta.plan import DELETES_NAME, ROWS_NAME, Night
+from pipeline.delta.plan import DELETES_NAME, Night
 from pipeline.delta.plan_files import (
     absent_persons,
-    planned_assembly,
     planned_deletes,
-    planned_frames,
     read_plan,
     seen_frames,
     vanished_persons,
 )
+from pipeline.delta.proving import DOUBT, leaving, proofs_of, proven_rows, seen_rows
 from pipeline.delta.state import StateRecord, with_night
+from pipeline.delta.watermark import kept
 from pipeline.errors import (
     AccessError,
     PatienceEndedError,
@@ -43,14 +38,16 @@ from pipeline.errors import (
     StaleRunError,
 )
 from pipeline.journal_tables import RunState
-from pipeline.records import ROW_KEY, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import polars as pl
 
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
+    from pipeline.delta.watermark import Watermark
     from pipeline.errors import PipelineError
     from pipeline.journal import Journal
     from pipeline.journal_tables import ActionState, Run
@@ -113,16 +110,15 @@ def catch_up(
             continue
         is_final = run.state is RunState.DONE or run is not runs[-1]
         record = _with_seen(store, record, plan, folder, scratch / f"{run.run_id}-seen")
-        proven = replace(
-            _proven(
-                folder,
-                _proofs(folder, batches),
-                scratch / run.run_id,
-                absent_persons(folder, plan),
-            ),
+        proven = proven_rows(
+            folder,
+            proofs_of(folder, batches),
+            scratch / run.run_id,
             vanished=_left(folder, plan, journal),
+            absent=absent_persons(folder, plan),
         )
-        news = _record(store, record, run, plan)
+        is_confirmed = proven.n_accepted == plan.figures.n_planned
+        news = _record(store, record, run, plan, is_confirmed=is_confirmed)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
             proven.bucket,
@@ -151,17 +147,23 @@ def announce(
         return
     new = StateRecord(store.workspace, store.dataset, plan.key_id)
     known = store.record() or new
-    doubt = _proven(folder, lambda frame: frame.with_columns(_DOUBT), scratch, None)
-    if DELETES_NAME in plan.files:
-        # Should this machine be lost, nobody can say which of them are gone.
-        doubt = replace(
-            doubt,
-            vanished=_leaving(
-                vanished_persons(folder).clear(), planned_deletes(folder)
-            ),
-        )
+    nobody = vanished_persons(folder).clear()
+    # Should this machine be lost, nobody can say which of them are gone.
+    deleted = planned_deletes(folder) if DELETES_NAME in plan.files else nobody
+    doubt = proven_rows(
+        folder,
+        lambda frame: frame.with_columns(DOUBT),
+        scratch,
+        vanished=leaving(nobody, deleted),
+    )
     store.change(
-        replace(_named(known, run), key_id=plan.key_id, run_mark="", is_final=False),
+        replace(
+            _named(known, run),
+            key_id=plan.key_id,
+            run_mark="",
+            is_final=False,
+            watermark=_watermark(known, plan, is_confirmed=False),
+        ),
         doubt.bucket,
         is_anew=known.key_id != plan.key_id,
     )
@@ -271,10 +273,13 @@ def _overtaken(
                 "whose rows it sent"
             )
             return CaughtUp(_forgotten(store, record), (why,))
-        record = replace(record, settled=_with(record.settled, run.run_id))
-        doubts = _proofs(folder, batches, _DOUBT)
-        sent = replace(
-            _proven(folder, doubts, scratch / run.run_id, None),
+        record = replace(
+            record, settled=_with(record.settled, run.run_id), watermark=None
+        )
+        sent = proven_rows(
+            folder,
+            proofs_of(folder, batches, DOUBT),
+            scratch / run.run_id,
             vanished=_left(folder, plan, journal),
         )
         record = store.change(record, sent.bucket)
@@ -296,7 +301,7 @@ def _with(settled: tuple[str, ...], run_id: str) -> tuple[str, ...]:
 
 
 def _forgotten(store: StateStore, record: StateRecord) -> StateRecord:
-    news = replace(record, is_final=True)
+    news = replace(record, is_final=True, watermark=None)
     return store.change(news, lambda _bucket: None, is_anew=True)
 
 
@@ -312,124 +317,47 @@ def _with_seen(
 
     The run counts as unknown still, so a crash after this folds both in once more.
     """
-    columns: list[str] = []
-    with DigestSet(scratch) as seen:
-        for frame in seen_frames(folder, plan):
-            columns = field_columns(frame.columns)
-            accepted = pl.lit(Proof.ACCEPTED.value).alias("proof")
-            seen.add(frame.select(*KEY_COLUMNS, accepted, *columns))
-    if not columns:
+    seen = seen_rows(seen_frames(folder, plan), scratch)
+    if seen is None:
         return record
-    nobody = pl.DataFrame(schema=_NOBODY)
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     return store.change(
         replace(known, key_id=plan.key_id),
-        _Proven(seen, columns, nobody).bucket,
+        seen.bucket,
         is_anew=known.key_id != plan.key_id,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Proven:
-    """
-    What a run proves.
-
-    Attributes:
-        sent: As `changes.overlay` takes it.
-        fields: The digest columns.
-        vanished: `KEY_COLUMNS`, bucket.
-    """
-
-    sent: DigestSet
-    fields: Sequence[str]
-    vanished: pl.DataFrame
-
-    def bucket(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        schema = {
-            **_NAMES,
-            "proof": pl.String(),
-            **dict.fromkeys(self.fields, pl.UInt64()),
-        }
-        sent = self.sent.read(number)
-        gone = self.vanished.filter(pl.col("bucket") == number)
-        return pl.DataFrame(schema=schema) if sent is None else sent, gone
-
-
 def _left(folder: Path, plan: Plan, journal: Journal) -> pl.DataFrame:
-    """Return who vanished, and whose deletion was begun: `KEY_COLUMNS`, `DELETED`."""
+    """Return who vanished, and whose deletion was begun, as `leaving` does."""
     vanished = vanished_persons(folder)
-    deleted = vanished.clear()
-    if DELETES_NAME in plan.files:
-        deleted = begun_persons(folder, journal, plan.plan_id)
-    return _leaving(vanished.join(deleted, on=KEY_COLUMNS, how="anti"), deleted)
+    if DELETES_NAME not in plan.files:
+        return leaving(vanished, vanished.clear())
+    return leaving(vanished, begun_persons(folder, journal, plan.plan_id))
 
 
-def _leaving(vanished: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
-    parts = [
-        persons.select(KEY_COLUMNS).with_columns(pl.lit(is_deleted).alias(DELETED))
-        for persons, is_deleted in ((vanished, False), (deleted, True))
-    ]
-    return pl.concat(parts).with_columns(bucket_of())
-
-
-def _proven(
-    folder: Path,
-    proofs: Callable[[pl.DataFrame], pl.DataFrame],
-    scratch: Path,
-    absent: pl.DataFrame | None,
-) -> _Proven:
-    """
-    Return what is to be known of the rows of a plan.
-
-    Args:
-        proofs: Returns the planned rows that were sent, with a column proof.
-        absent: `KEY_COLUMNS` of whom the CRM did not have when it was asked.
-    """
-    fields = field_columns(pl.read_parquet_schema(folder / ROWS_NAME))
-    with DigestSet(scratch) as sent:
-        for frame in planned_frames(folder):
-            rows = proofs(frame)
-            told = [*KEY_COLUMNS, "proof", *fields]
-            if absent is not None:
-                made = absent.with_columns(pl.lit(value=True).alias(MADE))
-                rows = rows.join(made, on=KEY_COLUMNS, how="left")
-                told.append(MADE)
-            sent.add(rows.select(told))
-    return _Proven(sent, fields, pl.DataFrame(schema=_NOBODY))
-
-
-_NAMES: Final = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
-_NOBODY: Final[dict[str, pl.DataType]] = {**_NAMES, "bucket": pl.UInt32()}
-_DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")
-_BY_STATE: Final = (
-    pl.when(pl.col("state") == State.ACCEPTED.value)
-    .then(pl.lit(Proof.ACCEPTED.value))
-    .otherwise(pl.lit(Proof.DOUBTFUL.value))
-    .alias("proof")
-)
-
-
-def _proofs(
-    folder: Path, batches: Sequence[BatchOutcome], proof: pl.Expr = _BY_STATE
-) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return what says of planned rows what the journal proves of them."""
-    assembly = planned_assembly(folder, batches)
-
-    def proofs(frame: pl.DataFrame) -> pl.DataFrame:
-        told = assembly.outcomes(frame.select(ROW_KEY))
-        known = told.filter(pl.col("batch_no").is_not_null()).select(*ROW_KEY, proof)
-        return frame.join(known, on=ROW_KEY, how="inner")
-
-    return proofs
+def _watermark(
+    record: StateRecord, plan: Plan, *, is_confirmed: bool
+) -> Watermark | None:
+    before = record.watermark if record.key_id == plan.key_id else None
+    return kept(
+        before, plan.watermark, is_whole=plan.is_whole, is_confirmed=is_confirmed
+    )
 
 
 def _record(
-    store: StateStore, record: StateRecord | None, run: Run, plan: Plan
+    store: StateStore,
+    record: StateRecord | None,
+    run: Run,
+    plan: Plan,
+    *,
+    is_confirmed: bool,
 ) -> StateRecord:
     """Return the record of the state with a run folded in."""
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     nights = known.nights
-    if run.state is RunState.DONE:
+    # A part of the source says nothing of what is usual for all of it.
+    if run.state is RunState.DONE and plan.is_whole:
         figures = plan.figures
         night = Night(
             run.run_id,
@@ -440,5 +368,9 @@ def _record(
         )
         nights = with_night(nights, night)
     return replace(
-        _named(known, run), key_id=plan.key_id, rules=plan.rules, nights=nights
+        _named(known, run),
+        key_id=plan.key_id,
+        rules=plan.rules,
+        nights=nights,
+        watermark=_watermark(known, plan, is_confirmed=is_confirmed),
     )

@@ -30,6 +30,7 @@ def judge(
     guards: GuardSettings,
     *,
     is_full: bool = False,
+    is_whole: bool = True,
 ) -> tuple[str, ...]:
     """
     Return what is wrong with a plan, in words with the key that decides it.
@@ -37,15 +38,24 @@ def judge(
     Args:
         nights: That were applied before, the oldest first.
         is_full: Every row was asked for, so their number says nothing.
+        is_whole: Whether the whole source was read; of a part, most of which changed,
+            only what differs from all that is known can be unusual.
     """
     usual = nights[-USUAL_NIGHTS:]
     trips = list(_odd_values(figures))
     if usual:
-        trips += _row_count(figures, usual, guards)
-        trips += _unsendable(figures, usual, guards)
-        trips += _fields(figures, usual, guards)
+        if is_whole:
+            trips += _row_count(figures, usual, guards)
+            trips += _unsendable(figures, usual, guards)
+            trips += _blank(figures, usual, guards)
+        trips += _lost(figures, usual, guards)
         if figures.n_known and not is_full:
-            trips += _changed(figures, guards)
+            n_persons = figures.n_persons
+            trips += _changed(
+                figures,
+                n_persons if is_whole else max(n_persons, figures.n_known),
+                guards,
+            )
     return tuple(trips)
 
 
@@ -80,8 +90,8 @@ def _unsendable(
         )
 
 
-def _changed(figures: Figures, guards: GuardSettings) -> Iterator[str]:
-    share = _share(figures.n_planned, figures.n_persons)
+def _changed(figures: Figures, n_persons: int, guards: GuardSettings) -> Iterator[str]:
+    share = _share(figures.n_planned, n_persons)
     if figures.n_planned >= LEAST_ROWS and share > guards.max_changed:
         yield (
             f"{share:.0%} of the persons are new or changed: more than "
@@ -89,7 +99,7 @@ def _changed(figures: Figures, guards: GuardSettings) -> Iterator[str]:
         )
 
 
-def _fields(
+def _lost(
     figures: Figures, usual: Sequence[Night], guards: GuardSettings
 ) -> Iterator[str]:
     for name in sorted({*figures.given_fields, *usual[-1].given_fields}):
@@ -100,6 +110,12 @@ def _fields(
                 f"{n_lost:,} of the {n_had:,} persons with {name} lost it: more than "
                 f"{guards.max_lost:g} (max_lost)"
             )
+
+
+def _blank(
+    figures: Figures, usual: Sequence[Night], guards: GuardSettings
+) -> Iterator[str]:
+    for name in sorted({*figures.given_fields, *usual[-1].given_fields}):
         before = median(
             1 - _share(night.given_fields.get(name, 0), night.n_persons)
             for night in usual

@@ -81,6 +81,8 @@ class Lease:
     A lock that is held.
 
     Attributes:
+        home: Names this work folder on this machine since it started, where nobody but
+            us can hold a lock any more; without it, a dead holder is waited for.
         lost: Why it does not count any more; None while it does.
     """
 
@@ -89,6 +91,7 @@ class Lease:
     time: LeaseTime
     on_lost: Callable[[], None]
     about: str = ""
+    home: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     lost: PipelineError | None = None
     _known: ObjectInfo | None = None
@@ -111,7 +114,8 @@ class Lease:
             written = self.objects.put_new(self._key, self._text())
         else:
             content, known = found
-            if _owner(content) and not self._is_over(content, known):
+            is_ours = bool(self.home) and _told(content).get("home") == self.home
+            if _is_owned(content) and not is_ours and not self._is_over(content, known):
                 raise self._held(content)
             written = self.objects.put_over(known, self._text())
         if written is None:
@@ -190,6 +194,7 @@ class Lease:
         told = {
             "version": 1,
             "owner": None if is_free else self.token,
+            "home": self.home,
             "who": f"{who}, {self.about}",
             "lease_s": self.time.lease_s,
             "n": f"{self.token}-{self._n_written}",
@@ -251,7 +256,7 @@ def _told(content: bytes) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _owner(content: bytes) -> bool:
+def _is_owned(content: bytes) -> bool:
     """Return whether a lock has a holder; one that nobody can read may have one."""
     told = _told(content)
     return "owner" not in told or told["owner"] is not None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from pipeline.delta.lease import USUAL_TIME, Lease, LeaseTime, held
 from pipeline.delta.state import StateStore, state_name
@@ -13,9 +16,11 @@ from pipeline.sources.query import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pipeline.objects import ObjectStore
+
+# Another one each time that a machine starts.
+_BOOT_PATH: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
@@ -30,6 +35,9 @@ def opened_state(
 ) -> Iterator[StateStore]:
     """
     Give the state of a dataset; one on object storage is locked for the block.
+
+    The caller holds the work folder alone: what a process of it that died has locked is
+    taken over at once.
 
     Args:
         url: `s3://BUCKET/PREFIX`, `gs://` or `az://`; None for the work folder.
@@ -49,9 +57,21 @@ def opened_state(
     scheme, _, rest = url.partition("://")
     prefix = rest.partition("/")[2].strip("/")
     folder = f"{prefix}/{state_name(*told)}".lstrip("/")
-    lease = Lease(_object_store(url, scheme), folder, time, on_lost, about)
+    objects = _object_store(url, scheme)
+    lease = Lease(objects, folder, time, on_lost, about, _home(work_dir))
     with held(lease):
         yield StateStore(work_dir, *told, StateObjects(lease))
+
+
+def _home(work_dir: Path) -> str:
+    """Return a name for the work folder itself, not for a copy or another mount."""
+    try:
+        booted = _BOOT_PATH.read_text(encoding="ascii")
+        found = work_dir.stat()
+    except OSError:  # as on macOS
+        return ""
+    parts = (booted, socket.gethostname(), found.st_dev, found.st_ino)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _object_store(url: str, scheme: str) -> ObjectStore:

@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.delta.watermark import Watermark, watermark_of
 from pipeline.errors import SettingsError, SourceChangedError
 from pipeline.records import Fingerprint
 
@@ -126,6 +127,8 @@ class Plan:
         reasons: Why rows are planned that do not differ, in words.
         mode: Whom its rows may be of.
         trips: What stops `sync` from applying it, in words.
+        watermark: Which one is kept once every row of it is accepted.
+        is_whole: Whether the whole source was read.
     """
 
     plan_id: str
@@ -145,6 +148,8 @@ class Plan:
     mode: SyncMode = "upsert"
     reasons: tuple[str, ...] = ()
     trips: tuple[str, ...] = ()
+    watermark: Watermark | None = None
+    is_whole: bool = True
     version: int = PLAN_VERSION
 
 
@@ -200,6 +205,7 @@ def plan_of(text: bytes, where: str) -> Plan:
             "fingerprints": prints,
             "reasons": tuple(told["reasons"]),
             "trips": tuple(told["trips"]),
+            "watermark": watermark_of(told.get("watermark")),
         }
         return Plan(**parts)
     except (KeyError, TypeError, AttributeError):
@@ -217,6 +223,12 @@ def mapping_digest(job: Job) -> str:
     if job.sync.mode != "upsert":
         shape["mode"] = job.sync.mode
     return _digest(shape)
+
+
+def reading_digest(job: Job, mapping: Mapping) -> str:
+    """Return a digest of all that makes rows of a source: with it they are the same."""
+    lag_s = job.sync.watermark.lag if job.sync.watermark else None
+    return _digest([mapping_digest(job), rule_digests(mapping), lag_s])
 
 
 def rule_digests(mapping: Mapping) -> dict[str, str]:

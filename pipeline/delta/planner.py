@@ -6,9 +6,7 @@ Reads the source and asks which workspace the key opens; writes nothing to it.
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,11 +15,10 @@ import polars as pl
 from pipeline.addresses import check_base_url
 from pipeline.connection import connected
 from pipeline.continuing import dataset_of, remember_job
-from pipeline.delta.canary import Canary
-from pipeline.delta.comparing import FIRST_CHANGED, NEW, compare_rows
+from pipeline.delta.comparing import compare_rows
 from pipeline.delta.confirming import catch_up, newest_generation
 from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import accepted_digests, digests_of, key_id
+from pipeline.delta.digests import accepted_digests, key_id
 from pipeline.delta.examples import planned_examples
 from pipeline.delta.figuring import figures_of
 from pipeline.delta.guards import judge, too_many_deletes
@@ -41,99 +38,35 @@ from pipeline.delta.plan import (
     mapping_digest,
     rule_digests,
 )
-from pipeline.delta.plan_files import (
-    write_absent,
-    write_deletes,
-    write_kept,
-    write_plan,
-    write_rows,
-    write_seen,
-    write_shared,
-    write_vanished,
-)
-from pipeline.delta.selecting import (
-    Counts,
-    changed_columns,
-    select_rows,
-    selection,
-)
+from pipeline.delta.plan_files import write_plan
+from pipeline.delta.plan_request import PlanReport
+from pipeline.delta.plan_rows import write_planned, write_witnessed
+from pipeline.delta.prefilter import look_back, next_watermark, opened
 from pipeline.delta.snapshot import check_export, read_snapshot
-from pipeline.delta.sorting_lanes import lane_by_lane, spooled
-from pipeline.encoder import encode_slice
+from pipeline.delta.source_rows import SourceRows, encoded_with_digests
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts
-from pipeline.importer import RunReport, report_of
+from pipeline.importer import report_of
 from pipeline.journal import JOURNAL_NAME, Journal
-from pipeline.line import ImportRequest, Line, check_line, encoded_slices, open_line
+from pipeline.line import Line, check_line
 from pipeline.locks import lock_folder
 from pipeline.outcomes import Evidence
-from pipeline.outgoing import Outgoing
-from pipeline.records import Encoded
 from pipeline.run_files import write_run_files
 from pipeline.spill import SliceStore, fresh_scratch
 from pipeline.spool import spools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from pipeline.checker import CheckResult
     from pipeline.connection import Connector, Workspace
     from pipeline.delta.comparing import Comparison
-    from pipeline.delta.examples import PlannedRow
     from pipeline.delta.knowing import Known
     from pipeline.delta.mirroring import Mirrored
     from pipeline.delta.modes import HeldBack
+    from pipeline.delta.plan_request import PlanRequest
+    from pipeline.delta.prefilter import Prefilter
     from pipeline.delta.state import StateRecord, StateStore
     from pipeline.errors import PipelineError
-    from pipeline.records import Transformed
-    from pipeline.settings import Job
-    from pipeline.transform import TransformPlan
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """
-    What to plan.
-
-    Attributes:
-        line: As for an import; nothing of it is sent.
-        key: Secret text of the work folder, for the digests.
-        job_file: Where the job was read, for `apply` to look at again, and *filed* what
-            was read there; the job of *line* has the flags in it as well.
-        is_full: Every row is planned, whatever is known.
-        crm: An export of the workspace: what a first plan takes for confirmed, and
-            whom the CRM has.
-        on_look_up: Told how many persons the CRM will be asked for.
-        now: Seconds since 1970.
-    """
-
-    line: ImportRequest
-    key: str
-    job_file: Path | None = None
-    filed: Job | None = None
-    is_full: bool = False
-    crm: Path | None = None
-    on_look_up: Callable[[int], None] = lambda _n_persons: None
-    now: Callable[[], float] = time.time
-
-
-@dataclass(frozen=True, slots=True)
-class PlanReport:
-    """
-    What a plan came to.
-
-    Attributes:
-        run: The rows of the source, as of a check: those that are planned, and those
-            that are not sent.
-        plan: None when the source stopped it; the error of *run* says why.
-        examples: Some of the rows that would be sent.
-    """
-
-    run: RunReport
-    plan: Plan | None = None
-    examples: tuple[PlannedRow, ...] = ()
 
 
 async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
@@ -159,9 +92,11 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
     with lock_folder(work_dir), fresh_scratch(work_dir) as scratch, spools(work_dir):
         for folder in (work_dir / "runs").glob("*"):
             remove_drafts(folder)
-        line = replace(
-            open_line(request.line, scratch), encode=partial(_encoded, key=request.key)
+        found = await look_back(
+            request.line, request.key, connector, scratch, is_full=request.is_full
         )
+        line, found = opened(request.line, found, scratch)
+        line = replace(line, encode=partial(encoded_with_digests, key=request.key))
         max_bytes = request.line.max_store_bytes
         with SliceStore(scratch / "clean", max_bytes=max_bytes) as store:
             check = check_line(line, store)
@@ -183,8 +118,10 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
                 told = (workspace.guid, dataset_of(request.line.job))
                 place, about = request.line.job.sync.state, f"plan {line.run_id}"
                 with opened_state(place, work_dir, told, about) as states:
-                    rows = _Rows(line, check, store)
-                    return await _planned(request, rows, look_up, workspace, states)
+                    rows = SourceRows(line, check, store)
+                    return await _planned(
+                        request, rows, look_up, workspace, states, found=found
+                    )
 
 
 def _refused(line: Line, check: CheckResult, stop: PipelineError) -> PlanReport:
@@ -194,53 +131,27 @@ def _refused(line: Line, check: CheckResult, stop: PipelineError) -> PlanReport:
     return PlanReport(replace(report_of(line, check, files), error=stop))
 
 
-def _encoded(done: Transformed, plan: TransformPlan, key: str) -> Encoded:
-    """Write the clean rows of a slice as JSON, with their digests beside them."""
-    encoded = encode_slice(done, plan)
-    digests = digests_of(
-        done.clean, plan.identifiers, key, raw=plan.raw, erased=done.erased
-    )
-    return Encoded(encoded.frame.hstack(digests), encoded.lane)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The clean rows of a source, as often as they are wanted."""
-
-    line: Line
-    check: CheckResult
-    store: SliceStore
-    last: list[Outgoing] = field(default_factory=list)
-
-    def encoded(self) -> Iterator[Encoded]:
-        line = self.line
-        outgoing = Outgoing(
-            self.check, line.limits.max_row_bytes, line.scratch / "held"
-        )
-        self.last[:] = [outgoing]
-        return outgoing.encoded(encoded_slices(line, self.store))
-
-    def exceptions(self) -> pl.DataFrame:
-        return self.last[0].exceptions()
-
-
 async def _planned(
     request: PlanRequest,
-    rows: _Rows,
+    rows: SourceRows,
     look_up: LookUp,
     workspace: Workspace,
     states: StateStore,
+    *,
+    found: Prefilter,
 ) -> PlanReport:
     line, check = rows.line, rows.check
     known, newest = _known(request, rows, workspace, states)
     record = known.record
-    held = await _compared(request, rows, known, look_up)
+    found.check(record)
+    held = await _compared(request, rows, known, look_up, is_whole=found.is_whole)
+    mark, without_mark = next_watermark(line, check, found, held, request.now())
     compared = held.compared
     folder = make_private_dir(line.folder)
-    digests, counts = _written(request, rows, compared)
+    digests, counts = write_planned(request, rows, compared)
     exceptions = pl.concat([rows.exceptions(), held.exceptions]).sort("row")
     mirror = _mirrored(request, rows, known, compared)
-    digests |= _witnessed(folder, known, held, mirror)
+    digests |= write_witnessed(folder, known, held, mirror)
     line.source.check_unchanged(check.fingerprints)
     files = write_run_files(
         folder,
@@ -269,8 +180,10 @@ async def _planned(
         files=digests,
         figures=figures,
         mode=request.line.job.sync.mode,
-        reasons=(*words, *held.notes(), *mirror.notes),
-        trips=_trips(request, figures, record),
+        reasons=(*words, *held.notes(), *mirror.notes, *found.reasons, *without_mark),
+        trips=_trips(request, figures, record, states, is_whole=found.is_whole),
+        watermark=mark,
+        is_whole=found.is_whole,
     )
     write_plan(folder, plan)
     report = replace(report_of(line, check, files), workspace=workspace)
@@ -278,7 +191,7 @@ async def _planned(
 
 
 def _known(
-    request: PlanRequest, rows: _Rows, workspace: Workspace, states: StateStore
+    request: PlanRequest, rows: SourceRows, workspace: Workspace, states: StateStore
 ) -> tuple[Known, int]:
     """Return what is known beforehand, and the newest generation of runs."""
     work_dir, scratch = request.line.work_dir, rows.line.scratch
@@ -299,7 +212,12 @@ def _known(
 
 
 async def _compared(
-    request: PlanRequest, rows: _Rows, known: Known, look_up: LookUp
+    request: PlanRequest,
+    rows: SourceRows,
+    known: Known,
+    look_up: LookUp,
+    *,
+    is_whole: bool,
 ) -> HeldBack:
     """Compare all rows with what is known, and hold back whom the mode does not let."""
     line, scratch = rows.line, rows.line.scratch
@@ -311,6 +229,8 @@ async def _compared(
         is_full=request.is_full,
         accepted=_accepted(request, line),
     )
+    if not is_whole:  # who has no row that was read may have one that was not
+        compared = replace(compared, vanished=compared.vanished.clear())
     witnesses = Witnesses(
         request.line.job.sync,
         known.snapshot,
@@ -322,7 +242,7 @@ async def _compared(
 
 
 def _mirrored(
-    request: PlanRequest, rows: _Rows, known: Known, compared: Comparison
+    request: PlanRequest, rows: SourceRows, known: Known, compared: Comparison
 ) -> Mirrored:
     """Find whom a mirror deletes; nobody in any other mode."""
     scratch = rows.line.scratch
@@ -337,48 +257,29 @@ def _mirrored(
     )
 
 
-def _witnessed(
-    folder: Path, known: Known, held: HeldBack, mirror: Mirrored
-) -> dict[str, str]:
-    """Write what was seen of persons, and whom to delete, if there is anything."""
-    digests: dict[str, str] = {}
-    columns = held.compared.columns
-    if known.n_adopted or held.found.height:
-        digests |= write_seen(folder, known.seen(held.found, columns), columns)
-    if held.absent.height:
-        digests |= write_absent(folder, held.absent)
-    if mirror.deletes.height:
-        digests |= write_deletes(folder, mirror.deletes)
-    if mirror.kept.height:
-        digests |= write_kept(folder, mirror.kept)
-    return digests
-
-
 def _trips(
-    request: PlanRequest, figures: Figures, record: StateRecord | None
+    request: PlanRequest,
+    figures: Figures,
+    record: StateRecord | None,
+    states: StateStore,
+    *,
+    is_whole: bool,
 ) -> tuple[str, ...]:
     nights = record.nights if record else ()
     sync = request.line.job.sync
-    trips = judge(figures, nights, sync.guards, is_full=request.is_full)
+    trips = judge(
+        figures, nights, sync.guards, is_full=request.is_full, is_whole=is_whole
+    )
     if figures.n_deletes > sync.max_deletes:
         trips += (too_many_deletes(figures.n_deletes, sync.max_deletes),)
-    return trips
-
-
-def _written(
-    request: PlanRequest, rows: _Rows, compared: Comparison
-) -> tuple[dict[str, str], Counts]:
-    """Write the rows to send, and who vanished; return digests of files, and counts."""
-    counts = Counts()
-    folder, scratch = rows.line.folder, rows.line.scratch
-    with ExitStack() as stack:
-        chosen = _selected(request, rows, compared, counts)
-        canary = Canary(rows.check.shared_phones)
-        stores = spooled(chosen, canary, scratch, stack)
-        first = canary.chosen() if request.line.job.sync.canary else None
-        digests = write_rows(folder, lane_by_lane(stores, first), compared.columns)
-    digests |= write_vanished(folder, [compared.vanished])
-    return digests | write_shared(folder, rows.check.shared_phones), counts
+    if record is None or record.key_id == key_id(request.key) or not states.is_shared:
+        return trips
+    # Else machines with keys of their own would send everything in turns.
+    told = (
+        f"the state {states.place} was made with another key than this machine has: "
+        "give both the same CRM_PIPELINE_KEY (sync.state)"
+    )
+    return (*trips, told)
 
 
 def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
@@ -396,22 +297,3 @@ def _accepted(request: PlanRequest, line: Line) -> dict[str, list[int]]:
             f"{', '.join(unknown)}. Map them, or leave them out"
         )
     return accepted_digests(told, request.key)
-
-
-def _selected(
-    request: PlanRequest, rows: _Rows, compared: Comparison, counts: Counts
-) -> Iterator[pl.DataFrame]:
-    """Give the rows that are sent, each frame of one lane."""
-    sent: dict[int, tuple[str, ...] | None] = {NEW: None}
-    for code, numbers in enumerate(compared.changed, FIRST_CHANGED):
-        sent[code] = changed_columns(numbers, compared.columns)
-    how = selection(
-        compared.codes,
-        sent,
-        compared.columns,
-        request.key,
-        only_changed=request.line.job.sync.fields == "changed",
-    )
-    for part in rows.encoded():
-        request.line.stop.check()
-        yield from select_rows(part, how, counts)

@@ -26,6 +26,7 @@ from pipeline.delta.changes import GONE, empty_state, overlay
 from pipeline.delta.digest_set import DigestSet, all_buckets
 from pipeline.delta.plan import Night
 from pipeline.delta.state_objects import STATE_NAME
+from pipeline.delta.watermark import Watermark, watermark_of
 from pipeline.errors import JournalDamagedError, SettingsError, StaleRunError
 from pipeline.files import make_private_dir, sha256_of
 from pipeline.writer import write_json
@@ -56,6 +57,7 @@ class StateRecord:
         is_final: Whether nothing more can come of that run.
         nights: The last ones, the oldest first.
         run_id: Of the last run that began, or was folded in.
+        watermark: Until when the source is known to be confirmed, see `watermark`.
         settled: Names of runs before it of which nothing more can come.
         name: Of the folder of the generation, on object storage.
         files: Of that folder: name → SHA-256.
@@ -72,6 +74,7 @@ class StateRecord:
     is_final: bool = True
     nights: tuple[Night, ...] = ()
     run_id: str = ""
+    watermark: Watermark | None = None
     settled: tuple[str, ...] = ()
     name: str = ""
     files: dict[str, str] | None = None
@@ -231,8 +234,12 @@ class StateStore:
             )
         try:
             nights = tuple(Night(**night) for night in told["nights"])
-            settled = tuple(told.get("settled", ()))
-            return StateRecord(**{**told, "nights": nights, "settled": settled})
+            parts = {
+                "nights": nights,
+                "settled": tuple(told.get("settled", ())),
+                "watermark": watermark_of(told.get("watermark")),
+            }
+            return StateRecord(**{**told, **parts})
         except (KeyError, TypeError):
             raise self._damaged() from None
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.connection import Connector
     from pipeline.delta.application import ApplyReport
-    from pipeline.delta.planner import PlanReport, PlanRequest
+    from pipeline.delta.plan_request import PlanReport, PlanRequest
     from pipeline.errors import PipelineError
 
 

@@ -16,11 +16,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import SettingsError
+from pipeline.sources.columnar import quoted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from pipeline.delta.watermark import Since
     from pipeline.sources.rows import Rows
 
 # Scheme → module, and the extra that installs what it imports.
@@ -30,6 +32,8 @@ _DRIVERS: Final = {
     "duckdb": ("query_duckdb", "duckdb"),
     "sqlite": ("query_sqlite", ""),
 }
+# Whose types tell a moment from a text.
+_CHOOSING: Final = ("postgresql", "postgres", "duckdb")
 _GENERAL: Final = ("query_sqlalchemy", "sql")
 
 
@@ -63,9 +67,25 @@ def open_rows(
             raise
         raise missing_extra(f"a query on {scheme}://", extra) from None
     rows: AbstractContextManager[Rows] = driver.open_rows(
-        query.strip().rstrip(";"), connection, folder
+        _bare(query), connection, folder
     )
     return rows
+
+
+def newer_rows(query: str, connection: str, since: Since) -> str:
+    """
+    Return a query for the rows to read of *query*, where the database can choose them.
+
+    Elsewhere *query* itself comes back, and whoever reads its rows has to choose.
+    """
+    condition = since.condition(quoted(since.column))
+    if condition is None or connection.partition("://")[0] not in _CHOOSING:
+        return query
+    return f"SELECT * FROM ({_bare(query)}\n) AS w WHERE {condition}"  # noqa: S608 - his own
+
+
+def _bare(query: str) -> str:
+    return query.strip().rstrip(";")
 
 
 def missing_extra(what: str, extra: str) -> SettingsError:

@@ -1,4 +1,10 @@
-"""Rows of a DuckDB file, opened read only; types as with Postgres."""
+"""
+Rows of a DuckDB file, opened read only; types as with Postgres.
+
+DuckDB writes them to a file first, with one thread: what it hands over in memory comes
+a million rows at a time, and several threads hold what they are ahead (212 MB for a
+million rows of ten columns, against 45).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import polars as pl
 
-from pipeline.errors import SettingsError, SourceMissingError
+from pipeline.errors import CannotWriteError, SettingsError, SourceMissingError
 from pipeline.sources.cells import json_cells, number_cells
 from pipeline.sources.columnar import quoted, rows_of_stream, within_years
 from pipeline.sources.rows import (
@@ -39,12 +45,13 @@ _OF_THE_QUERY: Final = (
     duckdb.NotImplementedException,
 )
 _QUERY_STATE: Final = "42000"
+_GROUP_ROWS: Final = 20_480
 
 
 @contextmanager
 def open_rows(query: str, connection: str, folder: Path) -> Iterator[Rows]:
     """Run *query*; see `pipeline.sources.query.open_rows`."""
-    del folder
+    copied = folder / "rows.parquet"
     place = place_of(connection)
     path = Path(connection.partition(":///")[2])
     if not path.is_file():
@@ -61,6 +68,9 @@ def open_rows(query: str, connection: str, folder: Path) -> Iterator[Rows]:
     with opened:
         try:
             opened.execute("SET TimeZone = 'UTC'")
+            opened.execute("SET threads = 1")
+            # What does not fit into memory is as private as the rows.
+            opened.execute(f"SET temp_directory = {_text(folder)}")
             # Whatever is no SELECT is refused by being inside of one.
             found = opened.execute(
                 f"DESCRIBE SELECT * FROM ({query}\n)"  # noqa: S608 - his own
@@ -70,18 +80,29 @@ def open_rows(query: str, connection: str, folder: Path) -> Iterator[Rows]:
             named = opened.execute(f"DESCRIBE {query}").fetchall()
             check_names([str(name) for name, *_ in named], place)
             asked = ", ".join(_asked(name, kind) for name, kind in types.items())
-            stream = pl.scan_arrow_c_stream(
-                opened.sql(f"SELECT {asked} FROM ({query}\n) AS q")  # noqa: S608 - his own
+            opened.execute(
+                f"COPY (SELECT {asked} FROM ({query}\n) AS q) "  # noqa: S608 - his own
+                f"TO {_text(copied)} (FORMAT parquet, ROW_GROUP_SIZE {_GROUP_ROWS})"
             )
         except duckdb.Error as error:
+            if isinstance(error, duckdb.IOException) and str(folder) in str(error):
+                raise CannotWriteError(
+                    f"{copied} cannot be written. Check the folder, its permissions "
+                    "and the space left on the disk."
+                ) from None
             raise _failed(place, error) from None
-        cells = [_cells(name, kind) for name, kind in types.items()]
-        yield rows_of_stream(stream, cells, place)
+    cells = [_cells(name, kind) for name, kind in types.items()]
+    yield rows_of_stream(pl.scan_parquet(copied, glob=False), cells, place)
 
 
 def _failed(place: str, error: duckdb.Error) -> Exception:
     state = _QUERY_STATE if isinstance(error, _OF_THE_QUERY) else "22000"
     return query_failed(place, str(error), sqlstate=state)
+
+
+def _text(path: Path) -> str:
+    quotes = str(path.absolute()).replace("'", "''")
+    return f"'{quotes}'"
 
 
 def _asked(name: str, kind: str) -> str:

@@ -22,6 +22,7 @@ import duckdb  # noqa: E402 - behind the skip
 from pipeline import ImportRequest, Job, run_import  # noqa: E402
 from pipeline.contract import BATCH_PATH  # noqa: E402
 from pipeline.errors import (  # noqa: E402
+    CannotWriteError,
     PipelineError,
     SettingsError,
     SourceMissingError,
@@ -211,3 +212,17 @@ def test_connections_that_lead_nowhere(
     ):
         pass
     assert "geheim" not in str(told.value)
+
+
+def test_a_duckdb_whose_rows_find_no_place_says_so(tmp_path: Path) -> None:
+    duckdb.connect(str(tmp_path / "a.duckdb")).close()
+    place, folder = f"duckdb:///{tmp_path}/a.duckdb", tmp_path / "it's gone"
+
+    with (
+        pytest.raises(CannotWriteError, match=r"gone/rows.parquet cannot be written"),
+        open_rows("SELECT 1 AS a", place, folder),
+    ):
+        pass
+    folder.mkdir()
+    with open_rows("SELECT 1 AS a", place, folder) as rows:
+        assert [frame.height for frame in rows.frames()] == [1]

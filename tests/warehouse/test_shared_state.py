@@ -36,6 +36,7 @@ from pipeline.contract import BATCH_PATH  # noqa: E402
 from pipeline.delta.lease import LeaseTime  # noqa: E402
 from pipeline.delta.places import opened_state  # noqa: E402
 from pipeline.errors import (  # noqa: E402
+    LimitError,
     LockedError,
     PatienceEndedError,
     StaleRunError,
@@ -142,6 +143,11 @@ def names() -> list[str]:
     return [info.key for info in objects().list("crm")]
 
 
+def lock() -> str:
+    (found,) = [name for name in names() if name.endswith("lock.json")]
+    return found
+
+
 def test_what_one_machine_confirmed_another_does_not_send(town: Town) -> None:
     assert town.n_sent(town.night("one")) == N_PEOPLE
     assert town.n_sent(town.night("two")) == 0
@@ -219,15 +225,21 @@ def test_a_plan_is_stale_once_another_machine_has_begun(town: Town) -> None:
         town.apply("one", plan)
 
 
-def test_another_key_makes_a_full_plan_that_says_why(town: Town) -> None:
+def test_another_key_makes_a_full_plan_that_nobody_sends_by_chance(
+    town: Town,
+) -> None:
     town.night("one")
-    plan = town.plan("two", key="f" * 64)
+    other = "f" * 64
+    stopped = town.night("two", key=other)
+    assert isinstance(stopped.error, LimitError)
+    assert "give both the same CRM_PIPELINE_KEY" in str(stopped.error)
+    plan = stopped.planned.plan
+    assert plan is not None
+    assert plan.figures.n_new == N_PEOPLE
+    assert "CRM_PIPELINE_KEY" in plan.reasons[0]
 
-    assert plan.plan is not None
-    assert plan.plan.figures.n_new == N_PEOPLE
-    assert "CRM_PIPELINE_KEY" in plan.plan.reasons[0]
-    town.apply("two", plan)
-    assert town.n_sent(town.night("two", key="f" * 64)) == 0
+    town.apply("two", stopped.planned)
+    assert town.n_sent(town.night("two", key=other)) == 0
 
 
 def test_an_import_of_one_machine_is_told_when_that_machine_plans(town: Town) -> None:
@@ -254,6 +266,24 @@ def test_two_schedulers_at_once(town: Town) -> None:
     assert town.apply("one", plan).counts.accepted == N_PEOPLE
 
 
+def test_the_folder_of_a_process_that_died_goes_on_at_once(town: Town) -> None:
+    held: list[bytes] = []
+
+    def look() -> None:
+        found = objects().get(lock())
+        assert found is not None
+        held.append(found[0])
+
+    town.apply("one", town.plan("one"), Doing(town.sandbox, 1, look))
+    objects().put(lock(), held[0])  # as if nobody had let go of it
+    shutil.copytree(town.folder / "one", town.folder / "copy")
+
+    for other in ("two", "copy"):
+        with pytest.raises(LockedError):
+            town.plan(other)
+    assert town.n_sent(town.night("one")) == 0
+
+
 def test_a_lock_that_is_lost_stops_the_sending(town: Town) -> None:
     plan = town.plan("one")
     is_robbed, is_stopped = threading.Event(), threading.Event()
@@ -264,8 +294,7 @@ def test_a_lock_that_is_lost_stops_the_sending(town: Town) -> None:
             is_stopped.set()
 
     def rob() -> None:
-        (lock,) = [name for name in names() if name.endswith("lock.json")]
-        objects().put(lock, json.dumps({"owner": "another", "who": "x"}).encode())
+        objects().put(lock(), json.dumps({"owner": "another", "who": "x"}).encode())
         is_robbed.set()
         assert is_stopped.wait(20.0)
 
@@ -307,7 +336,6 @@ def test_a_store_that_fails_in_the_middle_loses_nothing(
     s3.appear()
     s3.permit()
     town.sandbox.settle()
-    objects().delete(next(name for name in names() if name.endswith("lock.json")))
     assert town.n_sent(town.night("one")) == 0
 
 
@@ -350,9 +378,9 @@ def test_every_door_has_its_own_exit_code(
 ) -> None:
     assert at().code == 0
     record = next(name for name in names() if name.endswith("state.json"))
-    lock = next(name for name in names() if name.endswith("lock.json"))
+    locked = lock()
     good = objects().get(record)
-    free = objects().get(lock)
+    free = objects().get(locked)
     assert good is not None
     assert free is not None
 
@@ -365,9 +393,11 @@ def test_every_door_has_its_own_exit_code(
     objects().put(record, json.dumps({"version": 99}).encode())
     refused(78, "was written by a newer version")
     objects().put(record, good[0])
-    objects().put(lock, json.dumps({"owner": "x", "who": "process 1 on mars"}).encode())
+    objects().put(
+        locked, json.dumps({"owner": "x", "who": "process 1 on mars"}).encode()
+    )
     refused(80, "another run holds the state s3://lake/crm/")
-    objects().put(lock, free[0])
+    objects().put(locked, free[0])
     s3.deny()
     refused(77, "s3://lake does not let us")
     s3.permit()
