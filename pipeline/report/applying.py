@@ -25,7 +25,7 @@ from pipeline.report.importing import (
 )
 from pipeline.report.pace import in_seconds
 from pipeline.report.parts import ended_facts, examples_section
-from pipeline.report.planning import change_sections, guards_section, plan_facts
+from pipeline.report.planning import change_sections, guards_section, made_from
 from pipeline.report.sent import pace_section
 from pipeline.report.verifying import verify_sections
 
@@ -176,7 +176,7 @@ def _about(facts: NightFacts, ending: Ending) -> tuple[tuple[str, str], ...]:
     sent = facts.sent
     again = f", {sent.n_retried:,} of them repetitions" if sent.n_retried else ""
     return (
-        *plan_facts(facts.plan),
+        *made_from(facts.plan),
         ("Command", facts.command),
         ("Workspace", sent.workspace),
         ("Requests", f"{sent.n_requests:,}{again}; {size(sent.n_bytes)} sent"),

@@ -243,7 +243,7 @@ def _consents(done: Figures) -> tuple[Section, ...]:
     return (Section("Consents", (table,)),)
 
 
-def plan_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
+def made_from(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Return what a plan was made from."""
     return (
         ("Plan", plan.plan_id),
@@ -318,7 +318,7 @@ def _about(facts: PlanFacts, ending: Ending) -> tuple[tuple[str, str], ...]:
     plan, checked = facts.plan, facts.checked
     hours = plan.max_age_s / 3600
     return (
-        *plan_facts(plan),
+        *made_from(plan),
         ("Workspace", facts.workspace),
         ("Can be applied", f"for {hours:g} hours, while nothing it rests on changes"),
         *ended_facts(ending),
