@@ -30,8 +30,8 @@ from pipeline.delta.proving import DOUBT, leaving, proofs_of, proven_rows, seen_
 from pipeline.delta.state import StateRecord, with_night
 from pipeline.delta.watermark import kept
 from pipeline.errors import (
-    AccessError,
     PatienceEndedError,
+    PipelineError,
     RemoteError,
     SettingsError,
     SourceChangedError,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from pipeline.delta.plan import Plan
     from pipeline.delta.state import StateStore
     from pipeline.delta.watermark import Watermark
-    from pipeline.errors import PipelineError
     from pipeline.journal import Journal
     from pipeline.journal_tables import ActionState, Run
     from pipeline.records import BatchOutcome
@@ -179,7 +178,8 @@ def confirm(
     work folder makes up for it.
 
     Raises:
-        CannotWriteError, JournalDamagedError, SettingsError: As `catch_up`.
+        CannotWriteError, JournalDamagedError, SettingsError: As `catch_up`, of a state
+            in the work folder.
     """
     left: PipelineError | None = None
     for attempt in ("first", "again"):
@@ -187,7 +187,9 @@ def confirm(
             catch_up(store, journal, work_dir, scratch / attempt)
         except StaleRunError as error:
             left = error  # seen from what counts now, the run may be another's
-        except (RemoteError, AccessError) as error:
+        except PipelineError as error:
+            if not store.is_shared:
+                raise
             is_away = isinstance(error, RemoteError)
             kind = PatienceEndedError if is_away else type(error)
             return kind(
@@ -258,21 +260,23 @@ def _overtaken(
     after: nobody knows.
     """
     work_dir, scratch = places
-    settled = {run.generation for run in runs if run.run_id in record.settled}
-    last = max(settled, default=0)
+    ended = {run.generation for run in runs if run.run_id in record.settled}
+    last = max(ended, default=0)
     for run in runs:
         batches = journal.outcomes(run.run_id)
-        if run.generation <= last or not (batches or run.purged_at):
+        has_acted = batches or journal.actions(run.run_id) or run.purged_at
+        if run.generation <= last or not has_acted:
             continue
         folder = work_dir / "runs" / run.run_id
         plan, why = _plan_of(run, folder)
-        record = replace(record, settled=_with(record.settled, runs[-1].run_id))
         if plan is None or plan.key_id != record.key_id:
             why = why or (
                 f"run {run.run_id} had another key for its digests, so nobody knows "
                 "whose rows it sent"
             )
-            return CaughtUp(_forgotten(store, record), (why,))
+            # Nobody is known from here on, so later runs have nothing to take back.
+            settled = _with(record.settled, runs[-1].run_id)
+            return CaughtUp(_forgotten(store, replace(record, settled=settled)), (why,))
         record = replace(
             record, settled=_with(record.settled, run.run_id), watermark=None
         )

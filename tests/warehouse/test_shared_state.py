@@ -39,6 +39,8 @@ from pipeline.errors import (  # noqa: E402
     LimitError,
     LockedError,
     PatienceEndedError,
+    PipelineError,
+    SettingsError,
     StaleRunError,
     TokenRefusedError,
 )
@@ -316,25 +318,27 @@ def test_a_lock_that_is_lost_stops_the_sending(town: Town) -> None:
     assert ended.is_resumable
 
 
-@pytest.mark.parametrize("what", ["denies", "vanishes"])
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        ("deny", TokenRefusedError),
+        ("vanish", PatienceEndedError),
+        ("forget", SettingsError),
+    ],
+)
 def test_a_store_that_fails_in_the_middle_loses_nothing(
-    town: Town, s3: Any, what: str
+    town: Town, s3: Any, what: str, kind: type[PipelineError]
 ) -> None:
-    plan = town.plan("one")
-
-    def fail() -> None:
-        if what == "denies":
-            s3.deny()
-        else:
-            s3.vanish()
-
-    ended = town.apply("one", plan, Doing(town.sandbox, 2, fail))
+    ended = town.apply(
+        "one", town.plan("one"), Doing(town.sandbox, 2, getattr(s3, what))
+    )
     assert ended.counts.accepted == N_PEOPLE
-    kind = TokenRefusedError if what == "denies" else PatienceEndedError
     assert isinstance(ended.error, kind)
     assert "catches up first" in str(ended.error)
+
     s3.appear()
     s3.permit()
+    s3.make_bucket("lake")
     town.sandbox.settle()
     assert town.n_sent(town.night("one")) == 0
 
