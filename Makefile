@@ -9,7 +9,7 @@ WAREHOUSE := $(VENV)/.warehouse-installed
 PEERS  := $(VENV)/.peers-installed
 
 .PHONY: help demo test test-slow test-all test-warehouse torture lint type fmt cov check bench bench-quick bench-full \
-  sandbox docs lock clean
+  bench-check bench-baseline sandbox docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ bench-quick: $(DEV) ## the same with few rows, to see that it runs
 
 bench-full: $(PEERS) ## all peers, ten million rows, and docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py --full
+
+bench-check: $(DEV) ## fail where something became slower; QUICK=1 for a minute
+	@$(BIN)/python benchmarks/check.py $(if $(QUICK),--quick)
+
+bench-baseline: $(DEV) ## make what is measured now the baseline of bench-check
+	@$(BIN)/python benchmarks/check.py --write
 
 docs: $(DEV) ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py

@@ -12,7 +12,6 @@ runs of ten million rows, and writes `docs/benchmarks.md`.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.contest import BASELINE, Standing, contest, run_tool
-from benchmarks.measure import Cost, WrongResultError, answer, expect, middle, script
+from benchmarks.measure import Cost, WrongResultError, answer, data, expect, middle
 from benchmarks.report import Line, Results, at_least, write
 
 if TYPE_CHECKING:
@@ -232,13 +231,6 @@ class Bench:
             ),
             Line("the same, wall and CPU", f"{told['wall_s']} s, {told['cpu_s']} s"),
         ]
-
-
-def data(n_rows: int, kind: str) -> Path:
-    """Make a file, or find it made."""
-    command = script("data.py", n_rows, kind)
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Path(done.stdout.strip())
 
 
 def main() -> int:
