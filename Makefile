@@ -6,8 +6,10 @@ UV     := $(shell command -v uv 2>/dev/null)
 TOOL   := $(VENV)/.tool-installed
 DEV    := $(VENV)/.dev-installed
 WAREHOUSE := $(VENV)/.warehouse-installed
+PEERS  := $(VENV)/.peers-installed
 
-.PHONY: help demo test test-slow test-all test-warehouse torture lint type fmt cov check bench bench-quick sandbox docs lock clean
+.PHONY: help demo test test-slow test-all test-warehouse torture lint type fmt cov check bench bench-quick bench-full \
+  bench-check bench-baseline sandbox docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -53,6 +55,15 @@ bench: $(DEV) ## measure, and compare with other ways to do it
 
 bench-quick: $(DEV) ## the same with few rows, to see that it runs
 	@$(BIN)/python benchmarks/run.py --quick
+
+bench-full: $(PEERS) ## all peers, ten million rows, and docs/benchmarks.md
+	@$(BIN)/python benchmarks/run.py --full
+
+bench-check: $(DEV) ## fail where something became slower; QUICK=1 for a minute
+	@$(BIN)/python benchmarks/check.py $(if $(QUICK),--quick)
+
+bench-baseline: $(DEV) ## make what is measured now the baseline of bench-check
+	@$(BIN)/python benchmarks/check.py --write
 
 docs: $(DEV) ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py
@@ -100,4 +111,9 @@ $(DEV): $(VENV)/.made
 $(WAREHOUSE): $(DEV)
 	@echo "installing drivers, Postgres and an S3 service for the tests (once)"
 	@$(INSTALL) '.[dev,bench,warehouse-test]'
+	@touch $@
+
+$(PEERS): $(DEV)
+	@echo "installing what the tool is compared with (once, some 500 MB)"
+	@$(INSTALL) '.[dev,bench,bench-peers]'
 	@touch $@

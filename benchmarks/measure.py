@@ -65,6 +65,13 @@ def answer(name: str, *arguments: object) -> dict[str, Any]:
     return told
 
 
+def data(n_rows: int, kind: str) -> Path:
+    """Let `data.py` make a file, or find it made."""
+    command = script("data.py", n_rows, kind)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
 def cost_of(command: Sequence[str], environment: dict[str, str]) -> Cost:
     """
     Run a command to its end.

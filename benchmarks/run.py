@@ -4,34 +4,31 @@
 Every side is a process of its own, the tool is its real command line. A run fails when
 a count is off or a profile differs from the truth; a target that is missed is said in
 the table and fails nothing, because a busy machine misses many.
+
+`--full` (`make bench-full`) adds the peers that have to be installed for it and the
+runs of ten million rows, and writes `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from benchmarks.measure import (
-    Cost,
-    WrongResultError,
-    answer,
-    cost_of,
-    expect,
-    middle,
-    script,
-)
-from benchmarks.measure import sink as running_sink
-from benchmarks.report import Line, at_least, write
+from benchmarks.contest import BASELINE, Standing, contest, run_tool
+from benchmarks.measure import Cost, WrongResultError, answer, data, expect, middle
+from benchmarks.report import Line, Results, at_least, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROWS: Final = 1_000_000
 QUICK_ROWS: Final = 200_000
+STAGE_ROWS: Final = 200_000
 MEMORY_ROWS: Final = 10_000_000
 N_TIMES: Final = 3
 DELAY_MS: Final = 100
@@ -39,23 +36,38 @@ CONCURRENCY: Final = 10
 MAX_PEAK_MB: Final = 500
 MAX_RECONCILE_MB: Final = 1000
 MIN_SHARE: Final = 0.95
-ONE_REPEATS: Final = 200  # as in data.py, which this small process must not import
 PAGED_ROWS: Final = 200_000
 COMPARED_PAGE_ROWS: Final = 45_000
 MIN_PAGE_RATE: Final = 350
+STAGES: Final = (
+    "read",
+    "transform",
+    "lint",
+    "encode",
+    "fold",
+    "store",
+    "chunk",
+    "journal",
+    "deliver",
+    "pages",
+    "digest",
+    "delta",
+    "reconcile",
+)
 PAGE_WAYS: Final = ("ours", "from_dicts", "read_json")
 WAYS: Final = ("ours_texts", "ours", "to_dicts", "to_dicts_careful", "iter_rows")
-TOOL: Final = str(Path(sys.executable).with_name("crm-pipeline"))
-KEY: Final = {"SYNERISE_API_KEY": "00000000-0000-4000-8000-000000000001"}
 
 
 class Bench:
     """One run; gathers lines for people and raw figures for machines."""
 
-    def __init__(self, folder: Path, n_rows: int) -> None:
+    def __init__(self, folder: Path, n_rows: int, *, is_full: bool) -> None:
         self._folder = folder
         self._n_rows = n_rows
+        self._is_full = is_full
         self.lines: list[Line] = []
+        self.standings: list[Standing] = []
+        self.stages: dict[str, float] = {}
         self.raw: dict[str, object] = {"rows": n_rows}
 
     # -- the encoder -------------------------------------------------------------------
@@ -129,21 +141,16 @@ class Bench:
     # -- end to end --------------------------------------------------------------------
 
     def end_to_end(self) -> None:
-        """Compare the whole import with a sequential script."""
-        csv = data(self._n_rows, "csv")
-        ours, theirs, seen = [], [], set()
-        for number in range(N_TIMES):
-            dump = self._folder / "bodies" if number == 0 else None
-            cost, stats = self._import(csv, dump=dump)
-            ours.append(cost)
-            seen.add(stats["digest"])
-            theirs.append(self._sequential(csv))
-        expect("different sets of bodies in as many runs", len(seen), 1)
-        self.raw["end_to_end"] = {
-            "ours": [asdict(cost) for cost in ours],
-            "sequential": [asdict(cost) for cost in theirs],
-        }
-        our, their = middle(ours), middle(theirs)
+        """Compare the whole import with other ways to send the file."""
+        path = data(self._n_rows, "csv")
+        found = contest(path, self._folder, N_TIMES, with_extras=self._is_full)
+        for standing in found:
+            print(standing, flush=True)
+            self.standings.append(standing)
+        costs = {each.name: each.cost for each in self.standings}
+        our, their = costs[self.standings[0].name], costs[BASELINE]
+        if our is None or their is None:
+            raise WrongResultError("the tool and the plain script always run")
         self.lines += [
             at_least(
                 "import of CSV, wall, against DictReader + httpx",
@@ -155,57 +162,13 @@ class Bench:
             Line("profiles at the sink that differ from the truth", "0"),
         ]
 
-    def _import(
-        self,
-        path: Path,
-        *options: object,
-        dump: Path | None = None,
-        keeps: bool = True,
-        delay_ms: int = 0,
-    ) -> tuple[Cost, dict[str, Any]]:
-        """Run the command line against a sink of its own, and check every count."""
-        n_rows = int(path.stem.rpartition("-")[2])
-        job = path.with_suffix(f"{path.suffix}.yaml")
-        keeping = ["--keep"] if keeps else []
-        dumping = ["--dump", dump] if dump else []
-        with (
-            tempfile.TemporaryDirectory(dir=self._folder) as work_dir,
-            running_sink("--delay-ms", delay_ms, *keeping, *dumping) as sink,
-        ):
-            summary_path = Path(work_dir) / "summary.json"
-            command = [TOOL, "import", path, "-c", job, "--base-url", sink.base_url]
-            command += ["--work-dir", work_dir, "--summary", summary_path, "--quiet"]
-            command += ["--verify=none"]  # the sink takes profiles and shows none
-            cost = cost_of([*map(str, command), *map(str, options)], KEY)
-            stats = sink.stats()
-            summary = json.loads(summary_path.read_text("utf-8"))
-        n_folded = n_rows // ONE_REPEATS
-        found = {state: summary["rows"][state] for state in ("folded", "accepted")}
-        wanted = {"folded": n_folded, "accepted": n_rows - n_folded}
-        expect("rows of the summary", found, wanted)
-        expect("rows at the sink", stats["rows"], n_rows - n_folded)
-        expect("bytes at the sink", stats["bytes"], summary["bytes_sent"])
-        if dump is not None:
-            truth = answer("proof.py", dump, n_rows)
-            dump.unlink()
-            proven = {"came": n_rows - n_folded, "wrong": 0, "missing": 0}
-            expect("profiles at the sink", truth, proven)
-        return cost, stats
-
-    def _sequential(self, path: Path) -> Cost:
-        with running_sink("--keep") as sink:
-            command = script("peers/sequential.py", path, sink.base_url)
-            cost = cost_of(command, {})
-            expect("rows of the script", sink.stats()["rows"], self._n_rows)
-        return cost
-
     # -- a service that takes its time ------------------------------------------------
 
     def slow_sink(self) -> None:
         """Compare with what a sink of 100 ms allows ten requests in flight."""
         path = data(self._n_rows, "csv")
         options = ("--concurrency", CONCURRENCY)
-        _, stats = self._import(path, *options, delay_ms=DELAY_MS)
+        _, stats = run_tool(path, *options, folder=self._folder, delay_ms=DELAY_MS)
         allowed_s = stats["batches"] * DELAY_MS / 1000 / CONCURRENCY
         share = allowed_s / stats["span_s"]
         if stats["most_open"] > CONCURRENCY:
@@ -221,13 +184,27 @@ class Bench:
             )
         )
 
+    # -- stages alone ------------------------------------------------------------------
+
+    def stages_alone(self) -> None:
+        """Measure each station of the line with everything around it taken away."""
+        n_rows = min(self._n_rows, STAGE_ROWS)
+        path = data(n_rows, "csv")
+        for stage in STAGES:
+            costs = []
+            for _ in range(N_TIMES):
+                told = answer("stages.py", stage, path)
+                costs.append(told["cpu_s"] / told["rows"])
+            self.stages[stage] = median(costs) * 1e6
+            print(f"{stage}: {self.stages[stage]:.2f} µs a row", flush=True)
+
     # -- memory ------------------------------------------------------------------------
 
     def memory(self) -> None:
         """Import ten times as many rows, once each."""
         for kind in ("csv", "parquet"):
             path = data(MEMORY_ROWS, kind)
-            cost, _ = self._import(path, keeps=False)
+            cost, _ = run_tool(path, folder=self._folder, keeps=False)
             self.raw[f"memory_{kind}"] = asdict(cost)
             self.lines.append(
                 Line(
@@ -242,7 +219,7 @@ class Bench:
 
     def reconciliation(self) -> None:
         """Compare a source with an export of as many profiles, in another order."""
-        n_rows = QUICK_ROWS if self._n_rows == QUICK_ROWS else MEMORY_ROWS
+        n_rows = MEMORY_ROWS if self._is_full else self._n_rows
         told = answer("reconcile.py", "--rows", n_rows)
         self.raw["reconcile"] = told
         self.lines += [
@@ -256,27 +233,36 @@ class Bench:
         ]
 
 
-def data(n_rows: int, kind: str) -> Path:
-    """Make a file, or find it made."""
-    command = script("data.py", n_rows, kind)
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Path(done.stdout.strip())
-
-
 def main() -> int:
-    """Measure, write the results, and print the table."""
+    """Measure, write the results, and print the tables."""
     parser = argparse.ArgumentParser(description="Measure the tool.")
-    parser.add_argument(
-        "--quick", action="store_true", help="200,000 rows and no memory runs"
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="200,000 rows")
+    sizes.add_argument(
+        "--full",
+        action="store_true",
+        help="all peers and ten million rows; writes docs/benchmarks.md",
     )
-    is_quick = parser.parse_args().quick
+    parser.add_argument("--rows", type=int, help="of the comparison")
+    parser.add_argument("--only", help="one part, by name; writes no page")
+    asked = parser.parse_args()
+    n_rows = asked.rows or (QUICK_ROWS if asked.quick else ROWS)
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
-        bench = Bench(Path(folder), QUICK_ROWS if is_quick else ROWS)
-        parts = [bench.encoders, bench.pages, bench.end_to_end, bench.slow_sink]
-        parts += [bench.reconciliation]
-        parts += [] if is_quick else [bench.memory]
+        bench = Bench(Path(folder), n_rows, is_full=asked.full)
+        parts: dict[str, Callable[[], None]] = {
+            "encoders": bench.encoders,
+            "pages": bench.pages,
+            "end_to_end": bench.end_to_end,
+            "slow_sink": bench.slow_sink,
+            "stages": bench.stages_alone,
+            "reconciliation": bench.reconciliation,
+        }
+        if asked.full:
+            parts["memory"] = bench.memory
+        if asked.only:
+            parts = {asked.only: parts[asked.only]}
         try:
-            for part in parts:
+            for part in parts.values():
                 n_before = len(bench.lines)
                 part()
                 for line in bench.lines[n_before:]:
@@ -284,8 +270,10 @@ def main() -> int:
         except WrongResultError as error:
             print(f"WRONG: {error}", file=sys.stderr)
             return 1
-    command = "benchmarks/run.py --quick" if is_quick else "make bench"
-    print(write(bench.lines, bench.raw, command))
+    is_page = asked.full and not (asked.rows or asked.only)
+    command = "make bench-full" if is_page else " ".join(["run.py", *sys.argv[1:]])
+    results = Results(n_rows, bench.lines, bench.standings, bench.stages, bench.raw)
+    print(write(results, command, into_page=is_page))
     return 0
 
 
