@@ -108,8 +108,9 @@ async def warehouse(folder: Path) -> AsyncIterator[Warehouse]:
     with served(SandboxOptions(settle_s=0.0)) as (sandbox, connector, _):
         at = Warehouse(folder, sandbox, connector)
         at.run("CREATE TABLE people (customId TEXT PRIMARY KEY, city TEXT, at TEXT)")
-        for n in range(N_PEOPLE):
-            at.put(f"C{n:02}", "Opole", DAY.format(1 + n % 20))
+        rows = [(f"C{n:02}", DAY.format(1 + n % 20)) for n in range(N_PEOPLE)]
+        with closing(sqlite3.connect(at.path)) as base, base:
+            base.executemany("INSERT INTO people VALUES (?, 'Opole', ?)", rows)
         yield at
 
 
@@ -345,8 +346,12 @@ async def test_guards_take_a_small_night_for_usual_and_a_large_one_not(
     tmp_path: Path,
 ) -> None:
     async with warehouse(tmp_path) as at:
-        for n in range(300):
-            at.put(f"E{n}", "Opole", DAY.format(2))
+        at.settings = {"delivery": {"max_rows": 1000}}
+        at.run(
+            "WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r LIMIT 300)"
+            "INSERT INTO people SELECT 'E' || n, 'Opole', ? FROM r",
+            DAY.format(2),
+        )
         await at.night()
         at.run(
             "UPDATE people SET city='Elk', at=? WHERE customId < 'C30'", DAY.format(23)
