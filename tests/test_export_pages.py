@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -73,6 +73,12 @@ def same(found: pl.DataFrame, wanted: pl.DataFrame) -> None:
 @given(
     pages=st.lists(st.lists(PROFILES, max_size=4), min_size=1, max_size=3),
     is_bare=st.booleans(),
+)
+@example(pages=[[{"id": 1, "zipCode": 2**53}], [{"id": 2}]], is_bare=True)
+@example(pages=[[{"id": 1, "zipCode": 5}], [{"id": 2, "zipCode": 2**53}]], is_bare=True)
+@example(pages=[[{"id": 1, "zipCode": 5}], [{"id": 2, "zipCode": 1e-7}]], is_bare=True)
+@example(
+    pages=[[{"id": n, "attributes": {"n": 2**53 + n}}] for n in range(2)], is_bare=False
 )
 def test_every_page_is_read_as_python_reads_it(
     *, pages: list[list[dict[str, Any]]], is_bare: bool

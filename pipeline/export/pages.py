@@ -197,6 +197,9 @@ def _plan_of(schema: Mapping[str, pl.DataType], *, needs_escapes: bool) -> _Plan
         return None
     if not all(map(_is_simple, schema.values())):
         return None
+    # Python writes powers of ten in another way.
+    if any(schema.get(native.get(name, "")) == pl.Float64 for name in TEXT_COLUMNS):
+        return None
     cells = {
         told: _cell_of(told, pl.col(name), schema[name], needs_escapes=needs_escapes)
         for told, name in native.items()
@@ -220,6 +223,7 @@ def _plan_of(schema: Mapping[str, pl.DataType], *, needs_escapes: bool) -> _Plan
             ),
             *(pl.col(name).sum().alias(f"true {name}") for name in truths),
             *(_is_whole(pl.col(n)).sum().alias(f"whole {n}") for n in floats),
+            *(_is_large(pl.col(n)).sum().alias(f"large {n}") for n in floats),
         ],
         texts=texts,
         truths=truths,
@@ -260,6 +264,8 @@ def _page_of(read: _Read, body: bytes, plan: _Plan | None) -> Page | None:
     n_ids = n_whole.get(plan.id_column, found[f"cells {plan.id_column}"])
     if n_ids < read.rows.height:
         return None
+    if any(found[f"large {name}"] for name in plan.floats):
+        return None
     if any(n_whole.values()) and marks.has_point_zero and _WHOLE_FLOAT.search(body):
         return None
     others = [cell for name, cell in plan.others.items() if found[f"cells {name}"]]
@@ -279,6 +285,11 @@ class _Counts:
     n_texts: int
     n_true: int | None
     n_false: int
+
+
+def _is_large(column: pl.Expr) -> pl.Expr:
+    """Whether a double is too large to tell whether it was a whole number."""
+    return column.abs() >= _SAFE_INTEGER
 
 
 def _is_whole(column: pl.Expr) -> pl.Expr:
