@@ -78,6 +78,10 @@ NEXT_STEPS: Final = {
     "NO_ERASE": "Leave the cell empty: this field cannot be erased by an import.",
     "BLANK": "Fill the cell, or choose another `rows.blank`.",
     "ID_CONFLICT": "Decide which identifier is right, and correct the other rows.",
+    "MODE_EXISTS": "Nothing, if only new persons are to be created; else choose "
+    "another `sync.mode`.",
+    "MODE_ABSENT": "Nothing, if only known persons are to be updated; else choose "
+    "another `sync.mode`.",
     "DUPLICATE": "Keep one row of the profile, or choose another `rows.duplicates`.",
     "REFUSED": "Look at the row and at what the service allows; correct it.",
     "QUARANTINED": "Send the same row again later; if it fails again, ask the service.",

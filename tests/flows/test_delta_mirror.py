@@ -12,7 +12,7 @@ import pytest
 
 from flows.crm_files import N_VILLAGERS, exported, filled, village
 from flows.delta_town import Deaf, Town
-from pipeline import PlanReport, SyncReport
+from pipeline import Identifier, PlanReport, SyncReport, delete_profile
 from pipeline.contract import CLIENTS_PATH
 from pipeline.delta.deleting import ActionCounts
 from pipeline.errors import LimitError, PatienceEndedError
@@ -107,6 +107,31 @@ async def test_who_was_sent_in_another_mode_is_never_deleted(tmp_path: Path) -> 
         night = await at.night(crm=await exported(at))
 
         assert deletes(night.planned) == (0, 1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["create-only", "mirror"])
+async def test_a_look_up_after_the_first_sending_is_too_late(
+    tmp_path: Path, mode: str
+) -> None:
+    async with village(tmp_path) as at:
+        await at.night()
+        row = at.rows.pop("C1")
+        at.settings["sync"] = {"guards": {"least_rows": 0.0}}
+        await at.night()
+        gone = await delete_profile(at.connector, Identifier("customId", "C1"))
+        assert gone.state == "accepted"
+        at.sandbox.settle()
+        at.rows["C1"] = row
+        mirror(at, mode=mode)
+        await at.night()
+        assert "C1" in at.held()
+        leave(at, "C1")
+        mirror(at)
+
+        plan = await at.plan(crm=await exported(at))
+
+        assert deletes(plan) == (0, 1)
 
 
 @pytest.mark.anyio
