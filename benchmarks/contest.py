@@ -188,6 +188,7 @@ def contest(
         ours.append(cost)
         digests.add(stats["digest"])
         for peer in ready:
+            print(f"round {number + 1}: {peer.script}", file=sys.stderr, flush=True)
             theirs[peer].append(run_peer(peer, path, dump=dump))
     expect("different sets of bodies in as many runs", len(digests), 1)
     yield Standing("crm-pipeline", middle(ours))
