@@ -261,6 +261,8 @@ def main() -> int:
         if asked.full:
             parts["memory"] = bench.memory
         if asked.only:
+            if asked.only not in parts:
+                parser.error(f"--only is one of {', '.join(parts)}")
             parts = {asked.only: parts[asked.only]}
         try:
             for part in parts.values():
