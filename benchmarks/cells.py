@@ -28,14 +28,14 @@ def cells(path: Path) -> Iterator[dict[str, object]]:
             yield {name: text for name, text in row.items() if text}
 
 
-def main(dump: Path, path: Path) -> None:
-    """Print how many rows came, and how many differ, as JSON."""
+def compared(dump: Path, path: Path) -> dict[str, int]:
+    """Return how many rows came, how many of them are not the file's, and its rest."""
     came = Counter(map(digest, sent(dump)))
     truth = Counter(map(digest, cells(path)))
     n_wrong = (came - truth).total()
     n_missing = (truth - came).total()
-    print(json.dumps({"came": came.total(), "wrong": n_wrong, "missing": n_missing}))
+    return {"came": came.total(), "wrong": n_wrong, "missing": n_missing}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(json.dumps(compared(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -75,6 +75,13 @@ class Standing:
     cost: Cost | None
     note: str = ""
 
+    def words(self) -> str:
+        """Say it in a line."""
+        if self.cost is None:
+            return self.note
+        cost = self.cost
+        return f"{cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s, {cost.peak_mb:.0f} MB"
+
 
 def installed(name: str) -> str | None:
     """Return the version of a distribution."""
@@ -181,6 +188,7 @@ def contest(
         ours.append(cost)
         digests.add(stats["digest"])
         for peer in ready:
+            print(f"round {number + 1}: {peer.script}", file=sys.stderr, flush=True)
             theirs[peer].append(run_peer(peer, path, dump=dump))
     expect("different sets of bodies in as many runs", len(digests), 1)
     yield Standing("crm-pipeline", middle(ours))
