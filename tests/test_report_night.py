@@ -81,6 +81,52 @@ def test_the_headline_is_the_result(
     assert document.kind == "Sync of customers.csv"
 
 
+STILL = quiet(RowCounts(read=2, unchanged=2), Figures(n_unchanged=2, n_kept=4))
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "headline", "told"),
+    [
+        (
+            replace(STILL, n_deleted=3),
+            "Finished",
+            "no row differs from what was confirmed. 3 profiles are deleted.",
+            ("Profiles deleted", "3"),
+        ),
+        (
+            replace(DONE, n_spared=1),
+            "Profiles were kept that were to go",
+            "1 of 1 planned row is accepted.",
+            ("Profiles kept: they are not whom the plan meant any more", "1"),
+        ),
+        (
+            replace(DONE, n_undeleted=2),
+            "Deletions are pending",
+            "1 of 1 planned row is accepted.",
+            ("Profiles still to be deleted", "2"),
+        ),
+        (
+            STILL,
+            "Nothing had to be sent",
+            "no row differs from what was confirmed.",
+            ("Persons without a row who are kept", "4"),
+        ),
+    ],
+    ids=["deleted", "spared", "undeleted", "kept"],
+)
+def test_who_has_no_row_any_more_is_told(
+    facts: NightFacts, status: str, headline: str, told: tuple[str, str]
+) -> None:
+    document = report_of_night(facts, ENDING)
+
+    assert document.status == status
+    assert document.headline.endswith(headline)
+    (pairs,) = sections(facts)["Who has no row any more"]
+    assert isinstance(pairs, KeyValues)
+    assert told in pairs.pairs
+    assert "Who has no row any more" not in sections(DONE)
+
+
 def test_what_is_open_is_told_at_once() -> None:
     lead = report_of_night(night_facts(), ENDING).lead
 

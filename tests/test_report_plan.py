@@ -36,6 +36,7 @@ def quiet(figures: Figures) -> PlanFacts:
         read=figures.n_persons,
         planned=figures.n_planned,
         unchanged=figures.n_unchanged,
+        blocked=figures.n_held_back,
     )
     checked = replace(
         facts.checked, counts=counts, failures=(), examples=(), findings=(), error=None
@@ -65,8 +66,21 @@ def quiet(figures: Figures) -> PlanFacts:
             Role.GOOD,
             "Nothing has to be sent: no row differs from what was confirmed.",
         ),
+        (
+            quiet(Figures(n_unchanged=2, held_back={"MODE_ABSENT": 1}, n_deletes=1)),
+            "Planned; nothing was sent",
+            Role.PLANNED,
+            "Nothing has to be sent: no row differs from what was confirmed, or is "  # noqa: ISC004 - one sentence
+            "held back by the mode. 1 profile is to be deleted.",
+        ),
+        (
+            quiet(Figures(n_new=2, n_deletes=2)),
+            "Planned; nothing was sent",
+            Role.PLANNED,
+            "2 of 2 persons are to be sent: 2 new. 2 profiles are to be deleted.",
+        ),
     ],
-    ids=["stopped", "planned", "nothing"],
+    ids=["stopped", "planned", "nothing", "held back", "deletions"],
 )
 def test_the_headline_is_the_plan(
     facts: PlanFacts, status: str, role: Role, headline: str

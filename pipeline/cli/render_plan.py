@@ -53,7 +53,6 @@ def plan_summary(report: PlanReport, exit_code: int, seconds: float) -> dict[str
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a plan would do, in words, within 80 columns."""
     done = plan.figures
-    n_held_back = sum(done.held_back.values())
     fate = "" if plan.mode == "mirror" else "; not acted on"
     lines = [
         f"plan {plan.plan_id}, against generation {plan.state_generation} of state:",
@@ -68,7 +67,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"  {done.n_kept:>11,} without a row, and kept{_listed_in(plan, 'kept')}",
         ]
     elif plan.mode != "upsert":
-        lines.append(f"  {n_held_back:>11,} held back, as the mode is {plan.mode}")
+        lines.append(f"  {done.n_held_back:>11,} held back, as the mode is {plan.mode}")
     if done.n_looked_up:
         asked = counted(done.n_looked_up, "person")
         lines.append(f"the CRM was asked for {asked}")

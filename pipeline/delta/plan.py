@@ -100,8 +100,12 @@ class Figures:
     @property
     def n_persons(self) -> int:
         """Persons of the source that could be sent, in one mode or another."""
-        n_held_back = sum(self.held_back.values())
-        return self.n_planned + self.n_unchanged + n_held_back
+        return self.n_planned + self.n_unchanged + self.n_held_back
+
+    @property
+    def n_held_back(self) -> int:
+        """Rows that the mode does not let go."""
+        return sum(self.held_back.values())
 
 
 @dataclass(frozen=True, slots=True)

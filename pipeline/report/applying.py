@@ -25,7 +25,12 @@ from pipeline.report.importing import (
 )
 from pipeline.report.pace import in_seconds
 from pipeline.report.parts import ended_facts, examples_section
-from pipeline.report.planning import change_sections, guards_section, made_from
+from pipeline.report.planning import (
+    change_sections,
+    guards_section,
+    leaving_section,
+    made_from,
+)
 from pipeline.report.sent import pace_section
 from pipeline.report.verifying import verify_sections
 
@@ -51,6 +56,9 @@ class NightFacts:
         examples: Some of the rows that the service refused.
         n_canary: Rows that went first and were read back; None when none were.
         canary_refusal: Why they could not be read back; None when they could.
+        n_deleted: Profiles that a mirror deleted.
+        n_spared: Profiles that it kept, because they are not whom the plan meant.
+        n_undeleted: Profiles that it has still to delete.
         verified: What reading back showed; None when nothing was read back.
         error: What ended the run early.
         versions: Name → version of what shaped the bodies.
@@ -66,6 +74,9 @@ class NightFacts:
     examples: tuple[Example, ...] = ()
     n_canary: int | None = None
     canary_refusal: str | None = None
+    n_deleted: int = 0
+    n_spared: int = 0
+    n_undeleted: int = 0
     verified: VerifyFacts | None = None
     error: str | None = None
     versions: Mapping[str, str] | None = None
@@ -91,6 +102,7 @@ def report_of_night(facts: NightFacts, ending: Ending) -> Document:
             *ending.commands(),
             _before(facts),
             *change_sections(facts.plan.figures),
+            *leaving_section(_leaving(facts)),
             *repair_section(facts.failures, n_failed, facts.examples),
             *pace_section(facts.sent),
             Section("About this run", (KeyValues(_about(facts, ending)),)),
@@ -100,23 +112,38 @@ def report_of_night(facts: NightFacts, ending: Ending) -> Document:
 
 
 def _status(facts: NightFacts, n_failed: int) -> tuple[str, Role]:
-    if facts.error is not None:
-        return "Ended early", Role.BAD
-    if facts.verified is not None and facts.verified.n_wrong:
-        return "Rows in the CRM differ", Role.BAD
-    if facts.counts.pending:
-        return "Rows are pending", Role.WAITING
-    if n_failed:
-        return "Finished, with rows to repair", Role.WARNING
-    if not facts.plan.figures.n_planned:
-        return "Nothing had to be sent", Role.GOOD
-    return "Finished", Role.GOOD
+    seen, counts, done = facts.verified, facts.counts, facts.plan.figures
+    is_quiet = not (done.n_planned or facts.n_deleted)
+    ends: tuple[tuple[object, str, Role], ...] = (
+        (facts.error is not None, "Ended early", Role.BAD),
+        (seen is not None and seen.n_wrong, "Rows in the CRM differ", Role.BAD),
+        (facts.n_spared, "Profiles were kept that were to go", Role.BAD),
+        (counts.pending, "Rows are pending", Role.WAITING),
+        (facts.n_undeleted, "Deletions are pending", Role.WAITING),
+        (n_failed, "Finished, with rows to repair", Role.WARNING),
+        (is_quiet, "Nothing had to be sent", Role.GOOD),
+        (True, "Finished", Role.GOOD),
+    )
+    return next((words, role) for holds, words, role in ends if holds)
+
+
+def _leaving(facts: NightFacts) -> tuple[tuple[str, int], ...]:
+    return (
+        ("Profiles deleted", facts.n_deleted),
+        ("Profiles kept: they are not whom the plan meant any more", facts.n_spared),
+        ("Profiles still to be deleted", facts.n_undeleted),
+        ("Persons without a row who are kept", facts.plan.figures.n_kept),
+    )
 
 
 def _headline(facts: NightFacts) -> str:
     counts, n_planned = facts.counts, facts.plan.figures.n_planned
     if not n_planned:
-        return "Nothing had to be sent: no row differs from what was confirmed."
+        gone = ""
+        if facts.n_deleted:
+            is_are = "is" if facts.n_deleted == 1 else "are"
+            gone = f" {counted(facts.n_deleted, 'profile')} {is_are} deleted."
+        return f"Nothing had to be sent: no row differs from what was confirmed.{gone}"
     is_are = "is" if counts.accepted == 1 else "are"
     rows = counted(n_planned, "planned row")
     told = f"{counts.accepted:,} of {rows} {is_are} accepted"

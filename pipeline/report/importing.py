@@ -65,8 +65,6 @@ NEXT_STEPS: Final = {
     "PHONE_REGION": "Name the region of national numbers: --region, or `region` of "
     "the phone.",
     "CUSTOM_ID": "Take the character out, here and in the system that made it.",
-    "MODE_EXISTS": "Nothing, if it is right that the CRM has this person already.",
-    "MODE_ABSENT": "Nothing, if it is right that the CRM lacks this person.",
     "E_NOTATION": "Export the column as text from the system that made it.",
     "NULL_WORD": "Leave the cell empty, or declare the word as `null_token`.",
     "UUID": "Correct the UUID, or leave the cell empty.",

@@ -45,6 +45,7 @@ _CHANGES: Final = (
     ("new", "n_new", Role.PLANNED, "Nothing is known of them; sent whole."),
     ("changed", "n_changed", Role.WARNING, "A field at least differs; sent."),
     ("unchanged", "n_unchanged", Role.NEUTRAL, "As confirmed before; not sent."),
+    ("held back", "n_held_back", Role.CARRIED, "The mode does not let them go."),
 )
 
 
@@ -104,12 +105,13 @@ def report_of_plan(facts: PlanFacts, ending: Ending) -> Document:
             ),
             Figure("New", f"{done.n_new:,}"),
             Figure("Changed", f"{done.n_changed:,}"),
-            Figure("Vanished", f"{done.n_vanished:,}", "not acted on"),
+            Figure("Vanished", f"{done.n_vanished:,}", _of_vanished(done)),
             Figure("Requests", f"{done.n_requests:,}", size(done.n_bytes)),
         ),
         sections=(
             guards_section(facts.plan),
             *change_sections(done),
+            *leaving_section(_leaving(done)),
             *ending.commands(),
             *_planned_rows(facts, ending),
             rows_section(checked.counts),
@@ -127,7 +129,9 @@ def report_of_plan(facts: PlanFacts, ending: Ending) -> Document:
 def headline(done: Figures) -> str:
     """Return what a plan comes to, in a sentence."""
     if not done.n_planned:
-        return "Nothing has to be sent: no row differs from what was confirmed."
+        rest = ", or is held back by the mode" if done.n_held_back else ""
+        told = f"no row differs from what was confirmed{rest}"
+        return f"Nothing has to be sent: {told}.{_deletions(done)}"
     is_are = "is" if done.n_planned == 1 else "are"
     parts = [
         f"{n:,} {word}"
@@ -135,7 +139,34 @@ def headline(done: Figures) -> str:
         if n
     ]
     persons = counted(done.n_persons, "person")
-    return f"{done.n_planned:,} of {persons} {is_are} to be sent: {', '.join(parts)}."
+    return (
+        f"{done.n_planned:,} of {persons} {is_are} to be sent: {', '.join(parts)}."
+        + (_deletions(done))
+    )
+
+
+def _deletions(done: Figures) -> str:
+    if not done.n_deletes:
+        return ""
+    is_are = "is" if done.n_deletes == 1 else "are"
+    return f" {counted(done.n_deletes, 'profile')} {is_are} to be deleted."
+
+
+def _of_vanished(done: Figures) -> str:
+    return f"{done.n_deletes:,} to be deleted" if done.n_deletes else "not acted on"
+
+
+def _leaving(done: Figures) -> tuple[tuple[str, int], ...]:
+    return (
+        ("Profiles to be deleted", done.n_deletes),
+        ("Persons without a row who are kept", done.n_kept),
+    )
+
+
+def leaving_section(counts: tuple[tuple[str, int], ...]) -> tuple[Section, ...]:
+    """Return what a mirror does about persons without a row, if there are some."""
+    pairs = tuple((label, f"{n:,}") for label, n in counts if n)
+    return (Section("Who has no row any more", (KeyValues(pairs),)),) if pairs else ()
 
 
 def guards_section(plan: Plan) -> Section:
@@ -162,6 +193,7 @@ def change_sections(done: Figures) -> tuple[Section, ...]:
     parts = tuple(
         Part(label, getattr(done, name), role, meaning)
         for label, name, role, meaning in _CHANGES
+        if name != "n_held_back" or done.n_held_back
     )
     whole = EquationBar("persons of the source", done.n_persons, parts)
     return (
@@ -263,7 +295,7 @@ def _number(n: int) -> str:
 def _status(facts: PlanFacts) -> tuple[str, Role]:
     if facts.plan.trips:
         return "Stopped by the guards", Role.BAD
-    if not facts.plan.figures.n_planned:
+    if not (facts.plan.figures.n_planned or facts.plan.figures.n_deletes):
         return "Nothing to send", Role.GOOD
     return "Planned; nothing was sent", Role.PLANNED
 
