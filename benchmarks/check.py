@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.contest import PEERS, run_peer, run_tool
 from benchmarks.measure import WrongResultError, data, script
-from benchmarks.ratios import drifts, failing, middles, told
+from benchmarks.ratios import (
+    QUICK_TOLERANCE,
+    TOLERANCE,
+    drifts,
+    failing,
+    middles,
+    told,
+)
 from benchmarks.report import machine
 
 if TYPE_CHECKING:
@@ -43,14 +50,15 @@ STATION_ROWS: Final = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often everything is measured."""
+    """How often everything is measured, and how much slower is no matter."""
 
     n_imports: int
     n_stations: int
+    tolerance: float
 
 
-FULL: Final = Rounds(9, 31)
-QUICK: Final = Rounds(5, 15)
+FULL: Final = Rounds(9, 31, TOLERANCE)
+QUICK: Final = Rounds(5, 15, QUICK_TOLERANCE)
 # One thread: its seconds are work, those of several are also waiting for each other.
 ONE_THREAD: Final = {"POLARS_MAX_THREADS": "1"}
 
@@ -103,12 +111,12 @@ def check(times: Rounds) -> int:
     baseline: dict[str, Any] = json.loads(BASELINE.read_text("utf-8"))
     was: dict[str, float] = baseline["ratios"]
     rounds = measured(times)
-    found = drifts(was, middles(rounds))
+    found = drifts(was, middles(rounds), times.tolerance)
     if failing(found):
         names = ", ".join(drift.name for drift in failing(found))
         print(f"a second look, because of: {names}", file=sys.stderr)
         rounds += measured(times)
-        found = drifts(was, middles(rounds))
+        found = drifts(was, middles(rounds), times.tolerance)
     print(told(found))
     here = machine()
     others = [f"{k} {v}" for k, v in baseline["about"].items() if here.get(k) != v]
