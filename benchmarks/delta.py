@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline.delta.changes import GONE, STATE_KEYS, WHOLE, compare_bucket, whole_digest
-from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digest_set import DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS, digests_of
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ def compare(folder: Path, n_rows: int) -> dict[str, Any]:
     n_vanished = 0
     counts: Counter[str] = Counter()
 
-    def named(bucket: int) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
+    def named(buckets: range) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
         def fields_of(
             here: pl.Series, there: pl.Series
         ) -> tuple[pl.DataFrame, pl.DataFrame]:
             nonlocal naming_s
             began = time.perf_counter()
-            now, was = today.read(bucket), state.read(bucket)
+            now, was = today.read(buckets), state.read(buckets)
             if now is None or was is None:
                 raise RuntimeError("a bucket has gone")
             chosen = now[here], was[there]
@@ -86,12 +86,12 @@ def compare(folder: Path, n_rows: int) -> dict[str, Any]:
         return fields_of
 
     began = time.perf_counter()
-    for bucket in all_buckets():
-        now = today.read(bucket, ["row", *KEY_COLUMNS, WHOLE])
-        was = state.read(bucket, list(STATE_KEYS))
+    for buckets in spans(n_rows):
+        now = today.read(buckets, ["row", *KEY_COLUMNS, WHOLE])
+        was = state.read(buckets, list(STATE_KEYS))
         if now is None or was is None:
             continue
-        found = compare_bucket(now, was, named(bucket))
+        found = compare_bucket(now, was, named(buckets))
         n_vanished += found.vanished.height
         counts["new"] += len(found.new)
         counts["unchanged"] += len(found.equal)

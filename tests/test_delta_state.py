@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.delta.changes import Proof
-from pipeline.delta.digest_set import DigestSet, all_buckets
-from pipeline.delta.digests import KEY_COLUMNS, bucket_of
+from pipeline.delta.digest_set import SPAN_ROWS, DigestSet, spans
+from pipeline.delta.digests import KEY_COLUMNS, N_BUCKETS, bucket_of
 from pipeline.delta.plan import Night
 from pipeline.delta.state import (
     NIGHTS,
@@ -25,11 +25,14 @@ NOBODY = pl.DataFrame(schema=KEYS)
 FIRST = StateRecord("guid", "people", "key")
 
 
-def told(bucket: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def told(buckets: range) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One person a bucket, accepted."""
-    row = {"key_hi": bucket << 58, "key_lo": 1, "proof": Proof.ACCEPTED.value, "d:a": 5}
+    rows = [
+        {"key_hi": n << 58, "key_lo": 1, "proof": Proof.ACCEPTED.value, "d:a": 5}
+        for n in buckets
+    ]
     schema = {**KEYS, "proof": pl.String(), "d:a": pl.UInt64()}
-    return pl.DataFrame([row], schema=schema), NOBODY
+    return pl.DataFrame(rows, schema=schema), NOBODY
 
 
 @pytest.fixture
@@ -46,10 +49,10 @@ def test_a_generation_replaces_the_one_before(store: StateStore) -> None:
     second = store.change(first, told)
 
     assert (first.generation, second.generation) == (1, 2)
-    assert second.n_persons == len(all_buckets())
+    assert second.n_persons == N_BUCKETS
     assert store.record() == second
     assert [path.name for path in store.folder.glob("g*")] == ["g000002"]
-    read = store.digests(second).read(63)
+    read = store.digests(second).read(range(63, 64))
     assert read is not None
     assert read["d:a"].to_list() == [5]
 
@@ -72,22 +75,22 @@ def test_what_a_crash_left_of_a_generation_does_not_count(store: StateStore) -> 
     assert store.record() == first
     second = store.change(first, told)
     assert not (half / "99.parquet").exists()
-    assert store.digests(second).read(0) is not None
+    assert store.digests(second).read(range(1)) is not None
 
 
 def test_beginning_anew_forgets_everybody(store: StateStore) -> None:
     first = store.change(FIRST, told)
-    second = store.change(first, lambda _bucket: None, is_anew=True)
+    second = store.change(first, lambda _buckets: None, is_anew=True)
 
     assert second.n_persons == 0
-    found = store.digests(second).read(0)
+    found = store.digests(second).read(range(1))
     assert found is not None
     assert found.is_empty()
 
 
 def test_who_is_not_told_of_stays(store: StateStore) -> None:
     first = store.change(FIRST, told)
-    second = store.change(first, lambda _bucket: None)
+    second = store.change(first, lambda _buckets: None)
 
     assert second.n_persons == first.n_persons
 
@@ -108,7 +111,7 @@ def test_a_damaged_bucket_is_told(store: StateStore) -> None:
     next(store.folder.glob("g*/*.parquet")).write_bytes(b"PAR1")
 
     with pytest.raises(JournalDamagedError, match="state is damaged"):
-        store.digests(first).read(0)
+        store.digests(first).read(range(1))
 
 
 def test_a_newer_state_is_left_alone(store: StateStore) -> None:
@@ -145,7 +148,7 @@ def test_a_set_gives_back_what_was_added_in_any_portions(tmp_path: Path) -> None
         for part in rows.iter_slices(130):
             found.add(part)
 
-    read = [found.read(bucket, ["key_lo", "key_hi"]) for bucket in all_buckets()]
+    read = [found.read(range(n, n + 1), ["key_lo", "key_hi"]) for n in range(N_BUCKETS)]
     frames = [frame.select(*KEY_COLUMNS) for frame in read if frame is not None]
     assert pl.concat(frames).sort("key_lo").equals(rows)
     for n, frame in enumerate(frames):
@@ -154,9 +157,38 @@ def test_a_set_gives_back_what_was_added_in_any_portions(tmp_path: Path) -> None
     assert modes == {0o600}
 
 
+@pytest.mark.parametrize("held_rows", [300, 10_000])
+def test_spans_show_all_rows_in_an_order_of_their_own(
+    tmp_path: Path, held_rows: int
+) -> None:
+    rows = pl.select(
+        (pl.int_range(1_000, dtype=pl.UInt64) * (2**64 // 1_000)).alias("key_hi"),
+        pl.int_range(1_000, dtype=pl.UInt64).alias("key_lo"),
+    )
+    with DigestSet(tmp_path / "set", held_rows=held_rows) as found:
+        for part in rows.iter_slices(130):
+            found.add(part)
+    again = DigestSet(tmp_path / "set")
+
+    assert found.n_rows() == again.n_rows() == rows.height
+    for n_rows in (0, 1_000, 10 * SPAN_ROWS, 10**9):
+        parts = spans(n_rows)
+        assert [n for part in parts for n in part] == list(range(N_BUCKETS))
+        read = [again.read(part) for part in parts]
+        keys = [again.read(part, ["key_hi", "key_lo"]) for part in parts]
+        frames = [frame for frame in read if frame is not None]
+        assert pl.concat(frames).sort("key_lo").select(rows.columns).equals(rows)
+        for whole, some in zip(read, keys, strict=True):
+            assert whole is not None
+            assert some is not None
+            assert whole.select(some.columns).equals(some)
+    assert len(spans(SPAN_ROWS)) == 1
+    assert len(spans(10**9)) == N_BUCKETS
+
+
 def test_a_set_that_ended_in_an_error_writes_nothing(tmp_path: Path) -> None:
     found = DigestSet(tmp_path / "set")
-    found.add(told(3)[0])
+    found.add(told(range(3, 4))[0])
     found.__exit__(KeyError)
 
     assert not (tmp_path / "set").exists()

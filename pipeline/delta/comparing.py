@@ -22,7 +22,7 @@ from pipeline.delta.changes import (
     named_fields,
     whole_digest,
 )
-from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digest_set import DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS, field_columns, field_of
 from pipeline.errors import InvariantError
 from pipeline.identity import packed_row, unpacked_row
@@ -134,13 +134,13 @@ def compare_rows(
     codes = [pl.zeros(n, dtype=pl.UInt32, eager=True) for n in n_rows]
     sorting = _Sorting(codes, columns)
     vanished = [pl.DataFrame(schema=dict.fromkeys(KEY_COLUMNS, pl.UInt64()))]
-    for bucket in all_buckets():
-        known = state.read(bucket, list(STATE_KEYS))
-        here = today.read(bucket, ["row", *KEY_COLUMNS, WHOLE])
+    for buckets in spans(max(today.n_rows(), state.n_rows())):
+        known = state.read(buckets, list(STATE_KEYS))
+        here = today.read(buckets, ["row", *KEY_COLUMNS, WHOLE])
         compared = compare_bucket(
             _NOBODY if here is None else here,
             empty_state() if known is None else known,
-            partial(_fields_of, today, state, bucket),
+            partial(_fields_of, today, state, buckets),
         )
         vanished.append(compared.vanished)
         sorting.add(compared, is_full=is_full)
@@ -195,10 +195,14 @@ def _gathered(
 
 
 def _fields_of(
-    today: DigestSet, state: DigestSet, bucket: int, here: pl.Series, there: pl.Series
+    today: DigestSet,
+    state: DigestSet,
+    buckets: range,
+    here: pl.Series,
+    there: pl.Series,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the digests of rows in these places, as they are now and as they were."""
-    now, was = today.read(bucket), state.read(bucket)
+    now, was = today.read(buckets), state.read(buckets)
     if now is None or was is None:
         raise InvariantError("a bucket of digests has gone; please report this")
     return now[here], was[there]

@@ -120,7 +120,8 @@ def catch_up(
         news = _record(store, record, run, plan, is_confirmed=is_confirmed)
         record = store.change(
             replace(news, run_mark=mark, is_final=is_final),
-            proven.bucket,
+            proven.of,
+            n_told=proven.sent.n_rows(),
             is_anew=record is not None and record.key_id != plan.key_id,
         )
     return CaughtUp(record, tuple(reasons))
@@ -163,7 +164,8 @@ def announce(
             is_final=False,
             watermark=_watermark(known, plan, is_confirmed=False),
         ),
-        doubt.bucket,
+        doubt.of,
+        n_told=doubt.sent.n_rows(),
         is_anew=known.key_id != plan.key_id,
     )
 
@@ -286,7 +288,7 @@ def _overtaken(
             scratch / run.run_id,
             vanished=_left(folder, plan, journal),
         )
-        record = store.change(record, sent.bucket)
+        record = store.change(record, sent.of, n_told=sent.sent.n_rows())
     return CaughtUp(record)
 
 
@@ -306,7 +308,7 @@ def _with(settled: tuple[str, ...], run_id: str) -> tuple[str, ...]:
 
 def _forgotten(store: StateStore, record: StateRecord) -> StateRecord:
     news = replace(record, is_final=True, watermark=None)
-    return store.change(news, lambda _bucket: None, is_anew=True)
+    return store.change(news, lambda _buckets: None, n_told=0, is_anew=True)
 
 
 def _with_seen(
@@ -327,7 +329,8 @@ def _with_seen(
     known = record or StateRecord(store.workspace, store.dataset, plan.key_id)
     return store.change(
         replace(known, key_id=plan.key_id),
-        seen.bucket,
+        seen.of,
+        n_told=seen.sent.n_rows(),
         is_anew=known.key_id != plan.key_id,
     )
 

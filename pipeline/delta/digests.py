@@ -55,6 +55,11 @@ def bucket_of() -> pl.Expr:
     return (pl.col("key_hi") // (2**64 // N_BUCKETS)).cast(pl.UInt32).alias("bucket")
 
 
+def is_in(buckets: range) -> pl.Expr:
+    """Return whether a person is in one of some buckets that follow each other."""
+    return bucket_of().is_between(buckets.start, buckets.stop, closed="left")
+
+
 def digests_of(
     clean: pl.DataFrame,
     identifiers: Sequence[str],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digest_set import DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS, key_id
 from pipeline.delta.plan import mapping_words
 from pipeline.delta.snapshot import adopt
@@ -64,9 +64,9 @@ class Known:
         Args:
             found: `KEY_COLUMNS` of persons that there are, and no more is known of.
         """
-        buckets = all_buckets() if self.n_adopted else ()
-        for bucket in buckets:
-            frame = self.persons.read(bucket, [*KEY_COLUMNS, *fields])
+        found_in = spans(self.persons.n_rows()) if self.n_adopted else ()
+        for buckets in found_in:
+            frame = self.persons.read(buckets, [*KEY_COLUMNS, *fields])
             if frame is not None:
                 yield frame
         if found.height:

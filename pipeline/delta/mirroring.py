@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.delta.changes import GONE, MADE
-from pipeline.delta.digest_set import all_buckets
+from pipeline.delta.digest_set import spans
 from pipeline.delta.digests import (
     FIELD_PREFIX,
     KEY_COLUMNS,
@@ -75,8 +75,8 @@ class Persons:
         }
         found = [pl.DataFrame(schema=schema)]
         nothing = pl.lit(None, dtype=pl.UInt64)
-        for bucket in all_buckets():
-            state = self.state.read(bucket)
+        for buckets in spans(max(self.state.n_rows(), self.today.n_rows())):
+            state = self.state.read(buckets)
             if state is None:
                 continue
             if MADE not in state.columns:  # of an older version
@@ -86,7 +86,7 @@ class Persons:
                 pl.col(MADE).fill_null(value=False),
                 *(nothing.alias(name) for name in lacking),
             ).filter(pl.col(MADE) | ~pl.col(GONE))
-            today = self.today.read(bucket, list(KEY_COLUMNS))
+            today = self.today.read(buckets, list(KEY_COLUMNS))
             if today is not None:
                 known = known.join(today, on=KEY_COLUMNS, how="anti")
             found.append(known.select(*schema))

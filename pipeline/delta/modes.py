@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.delta.comparing import NEW
-from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digest_set import DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS
 from pipeline.delta.looking_up import person_of
 from pipeline.delta.selecting import CODE, codes_of
@@ -195,12 +195,13 @@ def _sorted_out(
                 )
             )
     existing, left = [_NO_ROWS], [pl.DataFrame(schema=_SHOWN)]
-    for bucket in all_buckets():
-        here = new.read(bucket)
+    n_rows = max(new.n_rows(), witnesses.heard_of.n_rows())
+    for buckets in spans(n_rows):
+        here = new.read(buckets)
         if here is None:
             continue
         existing.append(here.filter("is_met")["row"])
-        known = witnesses.heard_of.read(bucket, list(KEY_COLUMNS))
+        known = witnesses.heard_of.read(buckets, list(KEY_COLUMNS))
         rest = here.filter(~pl.col("is_met"))
         heard = rest.clear()
         if known is not None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipeline.delta.changes import DELETED, MADE, Proof
 from pipeline.delta.digest_set import DigestSet
-from pipeline.delta.digests import KEY_COLUMNS, bucket_of, field_columns
+from pipeline.delta.digests import KEY_COLUMNS, field_columns, is_in
 from pipeline.delta.plan import ROWS_NAME
 from pipeline.delta.plan_files import planned_assembly, planned_frames
 from pipeline.records import ROW_KEY, State
@@ -29,7 +29,7 @@ class Proven:
     Attributes:
         sent: As `changes.overlay` takes it.
         fields: The digest columns.
-        vanished: `KEY_COLUMNS`, `DELETED`, bucket.
+        vanished: `KEY_COLUMNS`, `DELETED`.
         n_accepted: Rows whose values the CRM took.
     """
 
@@ -38,16 +38,16 @@ class Proven:
     vanished: pl.DataFrame
     n_accepted: int
 
-    def bucket(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return of a bucket what `changes.overlay` takes."""
+    def of(self, buckets: range) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return of some buckets what `changes.overlay` takes."""
         names = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
         schema = {
             **names,
             "proof": pl.String(),
             **dict.fromkeys(self.fields, pl.UInt64()),
         }
-        sent = self.sent.read(number)
-        gone = self.vanished.filter(pl.col("bucket") == number)
+        sent = self.sent.read(buckets)
+        gone = self.vanished.filter(is_in(buckets))
         return pl.DataFrame(schema=schema) if sent is None else sent, gone
 
 
@@ -103,7 +103,7 @@ def seen_rows(frames: Iterable[pl.DataFrame], scratch: Path) -> Proven | None:
 
 def leaving(vanished: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
     """
-    Return who is to be trusted no more, as `changes.overlay` takes it, with a bucket.
+    Return who is to be trusted no more, as `changes.overlay` takes it.
 
     Args:
         vanished: `KEY_COLUMNS` of who has no row any more.
@@ -114,7 +114,7 @@ def leaving(vanished: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
         persons.select(KEY_COLUMNS).with_columns(pl.lit(is_deleted).alias(DELETED))
         for persons, is_deleted in ((others, False), (deleted, True))
     ]
-    return pl.concat(parts).with_columns(bucket_of())
+    return pl.concat(parts)
 
 
 DOUBT: Final = pl.lit(Proof.DOUBTFUL.value).alias("proof")

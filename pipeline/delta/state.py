@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline.delta.changes import GONE, empty_state, overlay
-from pipeline.delta.digest_set import DigestSet, all_buckets
+from pipeline.delta.digest_set import SPAN_ROWS, DigestSet, spans
+from pipeline.delta.digests import N_BUCKETS
 from pipeline.delta.plan import Night
 from pipeline.delta.state_objects import STATE_NAME
 from pipeline.delta.watermark import Watermark, watermark_of
@@ -151,8 +152,9 @@ class StateStore:
     def change(
         self,
         record: StateRecord,
-        told: Callable[[int], tuple[pl.DataFrame, pl.DataFrame] | None],
+        told: Callable[[range], tuple[pl.DataFrame, pl.DataFrame] | None],
         *,
+        n_told: int | None = None,
         is_anew: bool = False,
     ) -> StateRecord:
         """
@@ -161,7 +163,8 @@ class StateStore:
         Args:
             record: Of the next generation, but for its number, its persons and its
                 files, which are found here; these are of the last one.
-            told: For a bucket, what `overlay` takes: rows sent, persons vanished.
+            told: For some buckets, what `overlay` takes: rows sent, persons vanished.
+            n_told: Rows sent in all; where nobody knows, it goes bucket by bucket.
             is_anew: Forget all persons that were known.
 
         Raises:
@@ -178,9 +181,10 @@ class StateStore:
         after = DigestSet(folder)
         held: list[pl.DataFrame] = []
         n_persons = n_held = first = 0
-        for bucket in all_buckets():
-            known = before.read(bucket)
-            news = told(bucket)
+        most = N_BUCKETS * SPAN_ROWS if n_told is None else max(n_told, before.n_rows())
+        for buckets in spans(most):
+            known = before.read(buckets)
+            news = told(buckets)
             frame = empty_state() if known is None else known
             if news is not None:
                 frame = overlay(frame, *news)
@@ -188,9 +192,9 @@ class StateStore:
             held.append(frame)
             n_held += frame.height
             # A file for each of 64 buckets is what a small state would mostly wait for.
-            if n_held >= FILE_ROWS or bucket == all_buckets()[-1]:
-                after.put(first, bucket, pl.concat(held, how="diagonal"))
-                held, n_held, first = [], 0, bucket + 1
+            if n_held >= FILE_ROWS or buckets.stop == N_BUCKETS:
+                after.put(first, buckets.stop - 1, pl.concat(held, how="diagonal"))
+                held, n_held, first = [], 0, buckets.stop
         record = replace(record, generation=number, n_persons=n_persons, name=name)
         return self._counting(record, folder)
 

@@ -17,7 +17,7 @@ from pipeline import (
     run_import,
 )
 from pipeline.delta.confirming import catch_up
-from pipeline.delta.digest_set import all_buckets
+from pipeline.delta.digests import N_BUCKETS
 from pipeline.delta.state import StateStore
 from pipeline.errors import (
     SettingsError,
@@ -40,7 +40,7 @@ def state_of(at: Town) -> dict[str, pl.DataFrame]:
     record = store.record()
     assert record is not None
     digests = store.digests(record)
-    found = {str(b): digests.read(b) for b in all_buckets()}
+    found = {str(n): digests.read(range(n, n + 1)) for n in range(N_BUCKETS)}
     return {name: frame for name, frame in found.items() if frame is not None}
 
 
