@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.delta.guards import judge
+from pipeline.delta.guards import judge, too_many_deletes
 from pipeline.delta.plan import Figures, Night
 from pipeline.settings_sync import GuardSettings
 
@@ -82,6 +82,13 @@ def test_one_odd_night_does_not_change_what_is_usual() -> None:
     assert judge(USUAL, nights, GUARDS) == ()
     half = replace(USUAL, n_read=N // 2, n_unchanged=N // 2 - 500)
     assert any("least_rows" in trip for trip in judge(half, nights, GUARDS))
+
+
+def test_deletions_beyond_their_bound_are_told_by_number() -> None:
+    assert too_many_deletes(1, 0) == (
+        "1 profile would be deleted: more than 0 (max_deletes)"
+    )
+    assert too_many_deletes(2_000, 1_000).startswith("2,000 profiles would be deleted")
 
 
 def test_guards_are_settings() -> None:

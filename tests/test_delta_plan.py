@@ -12,6 +12,7 @@ from pipeline.delta.plan import (
     mapping_words,
     plan_json,
     plan_of,
+    reading_digest,
     rule_digests,
 )
 from pipeline.errors import SettingsError, SourceChangedError
@@ -91,6 +92,21 @@ def test_what_shapes_no_body_is_no_change_of_a_job() -> None:
         {"source": {"path": "a.csv", "encoding": "cp1250"}},
     ):
         assert mapping_digest(Job.model_validate(told | more)) != digest
+
+
+def reading(**sync: Any) -> str:
+    source = {"query": "SELECT 1", "connection": "sqlite:///a.db"}
+    job = Job.model_validate({"source": source, "sync": sync})
+    return reading_digest(job, resolve_mapping(["email"], job))
+
+
+def test_another_lag_or_mode_is_another_way_of_reading() -> None:
+    moments = {"column": "at", "lag": 60}
+
+    assert reading() == reading(mode="upsert")
+    assert reading() != reading(watermark=moments)
+    assert reading(watermark=moments) != reading(watermark=moments | {"lag": 61})
+    assert reading() != reading(mode="create-only") != reading(mode="update-only")
 
 
 def test_a_mapping_is_explained_by_what_is_another_one() -> None:
