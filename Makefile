@@ -17,7 +17,7 @@ help: ## list the targets
 demo: $(TOOL) ## 5,000 messy customers through check, import, read back and export
 	@$(BIN)/crm-pipeline demo
 
-test: $(DEV) ## the tests that fit into some three minutes
+test: $(DEV) ## the tests that fit into some five minutes
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow" --hypothesis-profile=quick
 
 test-slow: $(DEV) ## the tests that `make test` leaves out
