@@ -129,7 +129,10 @@ def test_a_lock_that_is_left_can_be_taken_at_once(
     first.take()
     first.release()
 
-    lease(objects, watch).take()
+    second = lease(objects, watch)
+    second.take()
+    second.renew()
+    assert second.lost is None
 
 
 def test_what_a_dead_process_of_our_own_folder_held_is_ours(
