@@ -7,32 +7,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.delta.changes import Proof
+from delta_states import FIRST, told
 from pipeline.delta.digest_set import SPAN_ROWS, DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS, N_BUCKETS, bucket_of
 from pipeline.delta.plan import Night
 from pipeline.delta.state import (
     NIGHTS,
-    StateRecord,
     StateStore,
     with_night,
 )
 from pipeline.delta.state_objects import STATE_NAME
 from pipeline.errors import JournalDamagedError, SettingsError
-
-KEYS = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
-NOBODY = pl.DataFrame(schema=KEYS)
-FIRST = StateRecord("guid", "people", "key")
-
-
-def told(buckets: range) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One person a bucket, accepted."""
-    rows = [
-        {"key_hi": n << 58, "key_lo": 1, "proof": Proof.ACCEPTED.value, "d:a": 5}
-        for n in buckets
-    ]
-    schema = {**KEYS, "proof": pl.String(), "d:a": pl.UInt64()}
-    return pl.DataFrame(rows, schema=schema), NOBODY
 
 
 @pytest.fixture

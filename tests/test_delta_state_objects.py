@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import polars as pl
 import pytest
 
+from delta_states import FIRST, told
 from memory_objects import MemoryObjects
-from pipeline.delta.changes import Proof
-from pipeline.delta.digests import KEY_COLUMNS, N_BUCKETS
+from pipeline.delta.digests import N_BUCKETS
 from pipeline.delta.lease import Lease, LeaseTime
-from pipeline.delta.state import StateRecord, StateStore
+from pipeline.delta.state import StateStore
 from pipeline.delta.state_objects import StateObjects
 from pipeline.errors import (
     JournalDamagedError,
@@ -22,21 +21,8 @@ from pipeline.errors import (
     UnreachableError,
 )
 
-KEYS = dict.fromkeys(KEY_COLUMNS, pl.UInt64())
-NOBODY = pl.DataFrame(schema=KEYS)
-FIRST = StateRecord("guid", "people", "key")
 FOLDER = "crm/people"
 RECORD = f"{FOLDER}/state.json"
-
-
-def told(buckets: range) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One person a bucket, accepted."""
-    rows = [
-        {"key_hi": n << 58, "key_lo": 1, "proof": Proof.ACCEPTED.value, "d:a": 5}
-        for n in buckets
-    ]
-    schema = {**KEYS, "proof": pl.String(), "d:a": pl.UInt64()}
-    return pl.DataFrame(rows, schema=schema), NOBODY
 
 
 @pytest.fixture
