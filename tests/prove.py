@@ -66,7 +66,8 @@ HEAD: Final = """\
 
 What `make torture` measured; `make torture N=20` runs a short form of each part.
 The page is written by that command and never by hand; a chapter is written anew by
-`python tests/prove.py NAME --write`, and says when it ran and on which commit.
+`python tests/prove.py NAME --write`, and says when it ran and on which commit. One that
+says neither was written before chapters did: on 2026-11-26, tree 9504b60.
 In messages, `FOLDER` and `RUN` stand for the folder and the name of a run.
 """
 # What is another one with every run, so that two pages can be compared.
