@@ -1,9 +1,9 @@
 """
 What changed: the digests of today's rows against the last confirmed ones.
 
-Everything works on one bucket of persons at a time, so memory follows the largest
-bucket. A field that is not given today says nothing: it neither makes a row changed nor
-takes from the state what the CRM holds.
+Everything works on a span of buckets at a time, some 200,000 persons, so memory follows
+neither side. A field that is not given today says nothing: it neither makes a row
+changed nor takes from the state what the CRM holds.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def compare_bucket(
     fields_of: Callable[[pl.Series, pl.Series], tuple[pl.DataFrame, pl.DataFrame]],
 ) -> Compared:
     """
-    Compare the persons of one bucket.
+    Compare the persons of a span of buckets.
 
     Args:
         today: row, `KEY_COLUMNS`, `WHOLE`; one row a person.

@@ -1,5 +1,5 @@
 """
-The rows of a source against the state, bucket by bucket; one number a row is kept.
+The rows of a source against the state, span by span; one number a row is kept.
 
 Rows come by once with their digests, which wait on disk. What each row is then stands
 in a series of whole numbers, one for each file, so memory grows by four bytes a row.

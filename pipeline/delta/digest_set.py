@@ -1,5 +1,5 @@
 """
-Digests on disk: Parquet in 64 buckets of persons, written once, read by column.
+Digests on disk: Parquet by buckets of persons, written once, read by column.
 
 A set is a folder. Files are private; what is kept for another year is plain Parquet
 without any index, so that every later version can read it.
