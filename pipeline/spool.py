@@ -12,21 +12,20 @@ import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pipeline.delta.plan import PLAN_NAME
 from pipeline.errors import SettingsError
+from pipeline.extras import extra_module
 from pipeline.files import make_private_dir, replacing, using
 from pipeline.settings import STANDARD_INPUT, is_elsewhere
 from pipeline.sources.folders import DELTA_LOG
-from pipeline.sources.query import missing_extra, newer_rows, open_rows
+from pipeline.sources.query import newer_rows, open_rows
 from pipeline.writer import FileForm, write_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import ModuleType
 
     import polars as pl
 
@@ -160,7 +159,7 @@ class _Copying:
         return path
 
     def _table(self, address: str) -> str:
-        module = _module("delta_table", "a Delta table", "delta")
+        module = extra_module("sources.delta_table", "a Delta table", "delta")
         path = self._next("table.parquet")
         with module.open_table(address) as rows:
             self._write(path, rows)
@@ -178,7 +177,8 @@ class _Copying:
         return str(path)
 
     def _fetched(self, url: str) -> tuple[str, ...]:
-        module = _module("object_files", url.partition("://")[0] + "://", "cloud")
+        scheme = url.partition("://")[0]
+        module = extra_module("sources.object_files", f"{scheme}://", "cloud")
         found: FoundObjects = module.find_objects(url)
         if found.is_delta:
             return (self._table(url),)
@@ -211,13 +211,3 @@ class _Copying:
 
         form = FileForm("parquet", row_group_rows=_ROW_GROUP_ROWS)
         write_frames(path, form, frames, rows.schema)
-
-
-def _module(name: str, what: str, extra: str) -> ModuleType:
-    """Load the module for a kind of source; its library may not be installed."""
-    try:
-        return import_module(f"pipeline.sources.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pipeline"):
-            raise
-        raise missing_extra(what, extra) from None

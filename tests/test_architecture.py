@@ -90,6 +90,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "client",
                 "config",
                 "environment",
+                "extras",
                 "faults",
                 "files",
                 "journal",
@@ -157,8 +158,8 @@ IMPURE = frozenset(
     "asyncio click fcntl httpx io.open logging os pathlib random secrets shutil signal "
     "socket sqlite3 subprocess tempfile tenacity threading time tqdm".split()
 )
-# What an edge may use beside its own floor's two general ones.
-EDGE_FRIENDS = frozenset({"files", "logs"})
+# What an edge may use beside its own floor's general ones.
+EDGE_FRIENDS = frozenset({"extras", "files", "logs"})
 EDGE_EXCEPTIONS = {
     "client": frozenset({"authorities", "faults"}),
     "config": frozenset({"environment"}),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import socket
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.delta.lease import USUAL_TIME, Lease, LeaseTime, held
 from pipeline.delta.state import StateStore, state_name
 from pipeline.delta.state_objects import StateObjects
-from pipeline.sources.query import missing_extra
+from pipeline.extras import extra_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +56,8 @@ def opened_state(
     scheme, _, rest = url.partition("://")
     prefix = rest.partition("/")[2].strip("/")
     folder = f"{prefix}/{state_name(*told)}".lstrip("/")
-    objects = _object_store(url, scheme)
+    module = extra_module("objects", f"a state at {scheme}://", "cloud")
+    objects: ObjectStore = module.ObjectStore(url)
     lease = Lease(objects, folder, time, on_lost, about, _home(work_dir))
     with held(lease):
         yield StateStore(work_dir, *told, StateObjects(lease))
@@ -72,14 +72,3 @@ def _home(work_dir: Path) -> str:
         return ""
     parts = (booted, socket.gethostname(), found.st_dev, found.st_ino)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _object_store(url: str, scheme: str) -> ObjectStore:
-    try:
-        module = import_module("pipeline.objects")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pipeline"):
-            raise
-        raise missing_extra(f"a state at {scheme}://", "cloud") from None
-    store: ObjectStore = module.ObjectStore(url)
-    return store

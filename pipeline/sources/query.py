@@ -12,10 +12,10 @@ same types, see `Rows`.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import SettingsError
+from pipeline.extras import extra_module
 from pipeline.sources.columnar import quoted
 
 if TYPE_CHECKING:
@@ -60,12 +60,7 @@ def open_rows(
             "or another address that SQLAlchemy knows"
         )
     name, extra = _DRIVERS.get(scheme, _GENERAL)
-    try:
-        driver = import_module(f"pipeline.sources.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pipeline"):
-            raise
-        raise missing_extra(f"a query on {scheme}://", extra) from None
+    driver = extra_module(f"sources.{name}", f"a query on {scheme}://", extra)
     rows: AbstractContextManager[Rows] = driver.open_rows(
         _bare(query), connection, folder
     )
@@ -86,11 +81,3 @@ def newer_rows(query: str, connection: str, since: Since) -> str:
 
 def _bare(query: str) -> str:
     return query.strip().rstrip(";")
-
-
-def missing_extra(what: str, extra: str) -> SettingsError:
-    """Return what to say when an optional dependency is not there."""
-    return SettingsError(
-        f"{what} needs a package that is not installed: run "
-        f"`pip install 'crm-pipeline[{extra}]'`"
-    )
