@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.doctor.examination import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
     from pipeline.export.exporter import export_profiles
+    from pipeline.export.places import destination_of
     from pipeline.export.request import ExportReport, ExportRequest
     from pipeline.findings import Finding
     from pipeline.health import Ended, Health
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from pipeline.reconcile.report import FieldReport, ReconcileReport
     from pipeline.report.parts import Ending
     from pipeline.reporting import (
+        export_report_path,
         write_export_report,
         write_reconcile_report,
         write_run_report,
@@ -121,7 +123,9 @@ _HOMES = {
     "dataset_of": "continuing",
     "delete_profile": "profiles",
     "examine": "doctor.examination",
+    "destination_of": "export.places",
     "export_profiles": "export.exporter",
+    "export_report_path": "reporting",
     "get_profile": "profiles",
     "known_health": "run_end",
     "job_of_run": "continuing",
@@ -200,8 +204,10 @@ __all__ = [
     "create_profile",
     "dataset_of",
     "delete_profile",
+    "destination_of",
     "examine",
     "export_profiles",
+    "export_report_path",
     "get_profile",
     "job_of_run",
     "known_health",

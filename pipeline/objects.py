@@ -29,6 +29,7 @@ from pipeline.logs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _PART_BYTES: Final = 8 << 20
 # The library's own patience is three minutes a request.
@@ -156,6 +157,18 @@ class ObjectStore:
         """Write an object, whatever was there. Raises as `get`."""
         with self._asking():
             obstore.put(self._store, key, content)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """
+        Write an object from a file, whatever was there; it appears whole or not at all.
+
+        Raises as `get`.
+
+        Cost: memory of a few parts. An upload that is cut off leaves parts that nobody
+        sees, until a rule of the bucket removes them.
+        """
+        with self._asking():
+            obstore.put(self._store, key, path, chunk_size=_PART_BYTES)
 
     def put_new(self, key: str, content: bytes) -> ObjectInfo | None:
         """

@@ -332,9 +332,14 @@ def write_export_report(report: ExportReport, ending: Ending) -> Path:
 
     Cost: of a Parquet file next to nothing, else one read of the file.
     """
-    path = report.path.with_name(report.path.name + EXPORT_SUFFIX)
+    path = export_report_path(report)
     write_page(path, report_of_export(export_facts(report), ending))
     return path
+
+
+def export_report_path(report: ExportReport) -> Path:
+    """Return where the page of an export is, beside its file."""
+    return report.path.with_name(report.path.name + EXPORT_SUFFIX)
 
 
 def export_facts(report: ExportReport) -> ExportFacts:

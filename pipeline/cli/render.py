@@ -210,13 +210,13 @@ def _sent_lines(report: RunReport) -> list[str]:
     ]
 
 
-def closing_lines(steps: Sequence[tuple[str, str]], path: Path) -> list[str]:
+def closing_lines(steps: Sequence[tuple[str, str]], place: Path | str) -> list[str]:
     """Return the first command to type next, and where the report is."""
     lines = [
         f"next, {purpose[0].lower()}{purpose[1:]}:\n  {line}"
         for purpose, line in steps[:1]
     ]
-    return [*lines, f"report: {path}"]
+    return [*lines, f"report: {place}"]
 
 
 def _reason_lines(report: RunReport) -> list[str]:

@@ -38,20 +38,20 @@ def export_summary(report: ExportReport, exit_code: int) -> dict[str, Any]:
         "continued": report.n_continued,
         "requests": report.n_requests,
         "sort_by": report.sort_by,
-        "file": str(report.path),
-        "certificate": str(report.certificate_path),
+        "file": report.place_of(report.path),
+        "certificate": report.place_of(report.certificate_path),
     }
 
 
 def export_lines(report: ExportReport) -> list[str]:
     """Return what an export came to, in words."""
-    done = report.certificate
+    done, place = report.certificate, report.place_of(report.path)
     if done.is_complete:
-        said = [f"{counted(done.n_profiles, 'profile')}, complete: {report.path}"]
+        said = [f"{counted(done.n_profiles, 'profile')}, complete: {place}"]
     else:
         said = [
             f"NOT COMPLETE: {'; '.join(done.reasons())}",
-            f"{counted(done.n_profiles, 'profile')} written to {report.path}",
+            f"{counted(done.n_profiles, 'profile')} written to {place}",
         ]
     if report.absent_rows:
         rows = ", ".join(f"{row:,}" for row in report.absent_rows[:_SHOWN_ROWS])
@@ -72,4 +72,4 @@ def export_lines(report: ExportReport) -> list[str]:
     ]
     if done.estimate is not None and not done.is_complete:
         said.append(f"an estimate, no evidence: {done.estimate:,} profiles")
-    return [*said, f"certificate: {report.certificate_path}"]
+    return [*said, f"certificate: {report.place_of(report.certificate_path)}"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,18 @@ from pipeline.export.request import (
     check_request,
     format_of,
 )
-from pipeline.export.vault import VAULTS_NAME, Vault, remove_forgotten
+from pipeline.export.vault import (
+    OUTGOING_NAME,
+    VAULTS_NAME,
+    Vault,
+    remove_forgotten,
+)
 from pipeline.files import make_private_dir, make_work_dir, remove_drafts, sha256_of
 from pipeline.locks import lock_folder
 from pipeline.writer import FileForm, write_frames, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -54,13 +60,14 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
     windows of the list.
 
     Effects: the file appears whole or not at all; `NAME.incomplete.EXT` instead when
-        it is not shown to be complete. The certificate stands beside it. Until then
-        what was seen lies in the work folder, and the same export, started again
-        within 24 hours, goes on from there.
+        it is not shown to be complete. The certificate stands beside it; on object
+        storage it is there before the file. Until then what was seen lies in the work
+        folder, and the same export, started again within 24 hours, goes on from there.
 
     Raises:
         SettingsError: Flags contradict each other, or the suffix is none of ours.
-        CannotWriteError: The file exists; nothing was asked of the service.
+        CannotWriteError: The file exists; nothing was asked of the service. Or a disk
+            refuses, then the same export goes on, as after any error.
         LockedError: The same export is at work.
         StoppedError: Somebody asked to stop.
         AccessError, RemoteError, ContractError: As the service answers.
@@ -69,9 +76,7 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
     """
     check_request(request)
     names = None if request.names_path is None else read_names(request.names_path)
-    destination = request.destination
-    cut = destination.with_suffix(f".incomplete{destination.suffix}")
-    _check_places((destination, cut), overwrite=request.overwrite)
+    _check_places(request)
     make_work_dir(request.work_dir)
     async with connected(connector, request.expected_guid, stop=request.stop) as (
         client,
@@ -80,6 +85,7 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
         request.on_workspace(workspace)
         folder = _vault_folder(request, workspace)
         with lock_folder(folder):
+            destination, cut = _places(request, folder)
             for path in (destination, cut):
                 remove_drafts(path.absolute().parent, path.name)
             remove_forgotten(folder.parent, request.wall() - CONTINUES_FOR_S)
@@ -91,33 +97,68 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
             certificate_path = path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
             told = flow.told(path, columns) | {"workspace": workspace.guid}
             write_json(certificate_path, told)
+            report = ExportReport(
+                path,
+                flow.certificate(),
+                certificate_path,
+                client.n_requests,
+                flow.listing.sort_field,
+                workspace,
+                tuple(flow.absent),
+                n_continued,
+                request.objects,
+            )
+            _bring(report, request.on_written(report))
             vault.remove()
-        return ExportReport(
-            path,
-            flow.certificate(),
-            certificate_path,
-            client.n_requests,
-            flow.listing.sort_field,
-            workspace,
-            tuple(flow.absent),
-            n_continued,
-        )
+        return report
 
 
-def _check_places(paths: tuple[Path, Path], *, overwrite: bool) -> None:
+def _bring(report: ExportReport, more: Sequence[Path]) -> None:
+    """Upload what was made here, the file last, and leave nothing of it."""
+    if report.objects is not None:
+        report.objects.upload((report.certificate_path, *more, report.path))
+        shutil.rmtree(report.path.parent)
+
+
+def _places(request: ExportRequest, folder: Path) -> tuple[Path, Path]:
+    """
+    Return where the file is written when it is complete, and when it is not.
+
+    Args:
+        folder: Of this export; what is uploaded later is made in it.
+    """
+    destination = request.destination
+    if request.objects is not None:
+        destination = make_private_dir(folder / OUTGOING_NAME) / destination.name
+    return destination, _cut(destination)
+
+
+def _cut(destination: Path) -> Path:
+    return destination.with_suffix(f".incomplete{destination.suffix}")
+
+
+def _check_places(request: ExportRequest) -> None:
     """
     Refuse to begin what could not be written in the end.
 
     Raises:
-        CannotWriteError: The folder is missing, or a file is in the way.
+        CannotWriteError: The folder is missing, or a file or an object is in the way.
+        AccessError, RemoteError, SettingsError: As the object store answers.
     """
+    paths = request.destination, _cut(request.destination)
+    if request.objects is not None:
+        # Asked with --overwrite too: a store that says no shall say so now.
+        request.objects.check(
+            [path.name for path in paths], overwrite=request.overwrite
+        )
+        return
     folder = paths[0].parent
     if not folder.absolute().is_dir():
         raise CannotWriteError(
             f"there is no folder {folder} to write to; make it, or give another name"
         )
     for path in paths:
-        if path.exists() and not overwrite:
+        if path.exists() and not request.overwrite:
             raise CannotWriteError(
                 f"{path} exists already; give another name, or --overwrite"
             )
@@ -288,7 +329,7 @@ class _Flow:
             FileForm(kind, spreadsheet_safe=request.spreadsheet_safe),
             lambda: finished(self._frames(), columns, kind),
             columns.schema(kind),
-            overwrite=request.overwrite,
+            overwrite=request.overwrite or request.objects is not None,
         )
         return path, columns
 
@@ -309,6 +350,8 @@ class _Flow:
 
 def _vault_folder(request: ExportRequest, workspace: Workspace) -> Path:
     """Return the folder of an export: one for each file of each workspace."""
-    place = [workspace.host, workspace.guid, str(request.destination.absolute())]
+    path, objects = request.destination, request.objects
+    shown = str(path.absolute()) if objects is None else objects.shown(path.name)
+    place = [workspace.host, workspace.guid, shown]
     digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()
     return make_private_dir(request.work_dir / VAULTS_NAME / digest[:24])

@@ -13,11 +13,12 @@ from pipeline.export.windows import Window
 from pipeline.stopping import StopSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pipeline.connection import Workspace
     from pipeline.export.certificate import Certificate
+    from pipeline.export.places import ObjectFolder
     from pipeline.settings import SourceFormat
 
 RoadChoice = Literal["auto", "pages", "windows"]
@@ -38,7 +39,7 @@ class ExportRequest:
     What to export, and where to.
 
     Attributes:
-        destination: Its suffix says the format.
+        destination: Its suffix says the format. With `objects`, the bare name of it.
         work_dir: Where an interrupted export waits for its continuation.
         road: How to go beyond the cap; `auto` tries pages, then windows.
         detail: `list` is what the list holds, `full` has attributes and agreements.
@@ -47,6 +48,7 @@ class ExportRequest:
         fields: Columns, in this order; all when empty.
         names_path: A file that names the profiles; no list is asked then.
         spreadsheet_safe: Of CSV, see `writer.FileForm`.
+        objects: Where the files go when they are whole; none stays here then.
         overwrite: Whether an existing file may be replaced.
         allow_incomplete: Whether the file keeps its name when it is not complete.
         is_fresh: Begin anew, whatever an interrupted export has seen.
@@ -57,6 +59,8 @@ class ExportRequest:
         on_rows: Told the profiles so far, and in all.
         on_workspace: Told before anything is asked.
         on_continued: Told the profiles that an interrupted export has left.
+        on_written: May write further files beside the two, and names them; they go
+            where those go. Until it returns, the export can be gone on with.
         stop: Asked to stop; the same export goes on later.
         wall: Seconds since 1970.
     """
@@ -70,6 +74,7 @@ class ExportRequest:
     fields: tuple[str, ...] = ()
     names_path: Path | None = None
     spreadsheet_safe: bool = False
+    objects: ObjectFolder | None = None
     overwrite: bool = False
     allow_incomplete: bool = False
     is_fresh: bool = False
@@ -80,6 +85,7 @@ class ExportRequest:
     on_rows: Callable[[int, int | None], None] = lambda _n, _all: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_continued: Callable[[int], None] = lambda _n: None
+    on_written: Callable[[ExportReport], Sequence[Path]] = lambda _report: ()
     stop: StopSignal = field(default_factory=StopSignal)
     wall: Callable[[], float] = time.time
 
@@ -106,7 +112,8 @@ class ExportReport:
     What an export came to.
 
     Attributes:
-        path: The file that was written; its name says so when it is not complete.
+        path: The file that was written; its name says so when it is not complete. It
+            is there no more when it was uploaded.
         certificate_path: Of the certificate, beside it.
         sort_by: What the list was sorted by; None when the service refused to sort.
         absent_rows: Of the file of names: rows whose profile is not there.
@@ -121,6 +128,11 @@ class ExportReport:
     workspace: Workspace
     absent_rows: tuple[int, ...] = ()
     n_continued: int = 0
+    objects: ObjectFolder | None = None
+
+    def place_of(self, path: Path) -> str:
+        """Return where a file of the export is, for people."""
+        return str(path) if self.objects is None else self.objects.shown(path.name)
 
 
 def check_request(request: ExportRequest) -> None:

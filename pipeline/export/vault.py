@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VAULTS_NAME: Final = "exports"
+OUTGOING_NAME: Final = "outgoing"
 _VERSION: Final = 1
 _JOURNAL: Final = "units.jsonl"
 
@@ -198,7 +199,8 @@ def remove_forgotten(folder: Path, oldest: float) -> None:
     """
     for journal in folder.glob(f"*/*/{_JOURNAL}"):
         if journal.stat().st_mtime < oldest:
-            shutil.rmtree(journal.parent, ignore_errors=True)
+            for path in (journal.parent, journal.parent.with_name(OUTGOING_NAME)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(path: Path, check_sum: int) -> pl.DataFrame | None:

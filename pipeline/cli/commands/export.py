@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ import click
 from pipeline import (
     Ending,
     ExportRequest,
+    destination_of,
     export_profiles,
+    export_report_path,
     write_export_report,
     write_json,
 )
@@ -39,6 +42,7 @@ from pipeline.environment import remote_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline import ExportReport
     from pipeline.cli.options import Talk
     from pipeline.settings import Job
 
@@ -97,7 +101,8 @@ _RECOGNIZED = {"yes": True, "no": False, None: None}
 @talk_options
 def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     """
-    Write the profiles of the CRM to DEST (.csv, .parquet or .jsonl).
+    Write the profiles of the CRM to DEST (.csv, .parquet or .jsonl), a file or an
+    object: s3://BUCKET/NAME, gs:// or az://.
 
     The list shows 10,000 profiles at most; beyond that the pages of GET /v4/clients
     are read, or the list is asked window by window. A certificate beside the file says
@@ -112,7 +117,8 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
     found = found_job(flags["config"])
     job = found.job
     folder = work_dir(flags["work_dir"], found)
-    dataset = job.name or str(Path(destination).absolute())
+    path, objects = destination_of(destination)
+    dataset = job.name or (destination if objects else str(path.absolute()))
     watch("export", dataset, job=job, found=found, work_dir=folder, flags=flags)
     remote = remote_settings(
         job,
@@ -120,29 +126,38 @@ def command(destination: str, **flags: Any) -> int:  # noqa: ANN401
         ca_bundle=flags["ca_bundle"],
         env_proxy=flags["env_proxy"],
     )
+
+    def page(report: ExportReport) -> tuple[Path]:
+        ending = Ending(
+            _exit_code(report, flags),
+            time.monotonic() - began_s,
+            time.time(),
+            shows_values=flags["show_values"],
+        )
+        return (write_export_report(report, ending),)
+
     with talk.progress.exporting() as on_rows:
-        request = _request(Path(destination), folder, job, flags, talk, on_rows)
+        request = _request(path, folder, job, flags, talk, on_rows)
+        request = replace(request, objects=objects, on_written=page)
         with signals(request.stop):
             report = asyncio.run(export_profiles(request, connector_of(remote)))
-    is_fine = report.certificate.is_complete or flags["allow_incomplete"]
-    code = OK if is_fine else INCOMPLETE
-    ending = Ending(
-        code,
-        time.monotonic() - began_s,
-        time.time(),
-        shows_values=flags["show_values"],
-    )
-    path = write_export_report(report, ending)
-    for line in (*export_lines(report), *closing_lines((), path)):
+    code = _exit_code(report, flags)
+    report_place = report.place_of(export_report_path(report))
+    for line in (*export_lines(report), *closing_lines((), report_place)):
         talk.say(line)
     summary = export_summary(report, code)
-    summary["report"] = str(path)
+    summary["report"] = report_place
     note(summary)
     if flags["summary"]:
         write_json(Path(flags["summary"]), summary)
     if talk.as_json:
         show_json(summary)
     return code
+
+
+def _exit_code(report: ExportReport, flags: dict[str, Any]) -> int:
+    is_fine = report.certificate.is_complete or flags["allow_incomplete"]
+    return OK if is_fine else INCOMPLETE
 
 
 def _request(  # noqa: PLR0917 - everything that the flags and the job say
