@@ -122,6 +122,26 @@ class Line:
         return self.request.work_dir / "runs" / self.run_id
 
 
+def new_run_id(
+    folder: Path,
+    now: datetime,
+    draw: Callable[[], str] = lambda: secrets.token_hex(2),
+) -> str:
+    """
+    Return a name that no run of a folder has, also when two begin in one second.
+
+    A run has a folder before it is recorded, so looking there is enough.
+
+    Args:
+        folder: Of the folders of runs, held by this process alone.
+        draw: Gives what tells runs of one second apart.
+    """
+    while True:
+        run_id = f"{now:%Y%m%d-%H%M%S}-{draw()}"
+        if not (folder / run_id).exists():
+            return run_id
+
+
 def open_line(request: ImportRequest, scratch: Path) -> Line:
     """
     Open the source and settle what is made of its columns; no row is read.
@@ -136,7 +156,7 @@ def open_line(request: ImportRequest, scratch: Path) -> Line:
         SettingsError, StaleRunError: The run that was named cannot go on.
     """
     job, wanted = request.job, request.continuation.run_id
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    run_id = new_run_id(request.work_dir / "runs", datetime.now(UTC))
     pin = job.workspace.guid
     if wanted is not None:  # before an hour of reading
         known = run_to_resume(request.work_dir, wanted)

@@ -9,7 +9,8 @@ NAMES = """
     PlanRequest Postbox ProfileReply Purged ReconcileReport ReconcileRequest
     RemoteSettings ResumePlan RowCounts Run RunDetails RunReport Secret StopSignal
     SyncReport VerifyReport VerifyRequest Workspace apply_plan create_profile
-    dataset_of delete_profile examine export_profiles get_profile job_of_run
+    dataset_of delete_profile destination_of examine export_profiles
+    export_report_path get_profile job_of_run
     known_health list_runs make_plan plan_to_resume propose_job purge_runs read_plan
     reconcile_source remembered_job remembered_run_job resumable_runs rows_of
     run_details run_import run_summaries run_sync shared_phones tell_end
