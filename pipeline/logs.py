@@ -54,11 +54,17 @@ def _token(found: re.Match[str]) -> str:
     return found[0] if is_path and not is_address else "<token>"
 
 
-# In this order: what is longer and more telling comes first.
+def _email(found: re.Match[str]) -> str:
+    """Return what stands for a run of characters: itself, if no host follows."""
+    return "<email>" if found["host"] else found[0]
+
+
+# In this order: what is longer and more telling comes first. None looks at a run of
+# characters from each of its places anew, so a long text costs as much a character.
 _MASKS: Final[tuple[tuple[re.Pattern[str], str | Callable[..., str]], ...]] = (
     (re.compile(r"(/by-[a-z-]+/)[^\s/?#'\"]+"), r"\1<id>"),
     (
-        re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE),
+        re.compile(r"((?<![a-z0-9+.-])[a-z0-9+.-]++://)[^\s/?#'\"]*@", re.IGNORECASE),
         r"\1<secret>@",
     ),
     (re.compile(r"\b(password|passwd|pwd)=[^\s&'\"]+", re.IGNORECASE), r"\1=<secret>"),
@@ -66,9 +72,10 @@ _MASKS: Final[tuple[tuple[re.Pattern[str], str | Callable[..., str]], ...]] = (
     (re.compile(r"\beyJ[\w-]*(\.[\w-]*)+"), "<token>"),
     (
         re.compile(
-            r"[\w.!#$&'*+/=?^`{|}~-]+(?:@|%40)[\w-]+(?:\.[\w-]+)*", re.IGNORECASE
+            r"[\w.!#$&'*+/=?^`{|}~-]++(?P<host>(?:@|%40)[\w-]+(?:\.[\w-]+)*)?",
+            re.IGNORECASE,
         ),
-        "<email>",
+        _email,
     ),
     (
         re.compile(
