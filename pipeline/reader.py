@@ -102,7 +102,7 @@ class Source:
 
     def slices(self) -> Iterator[Slice]:
         """
-        Give all records: files in order, records in file order, at most 65,536 each.
+        Give all records: files in order, records in file order, at most 32,768 each.
 
         The frames of all slices have the same columns in the same order. May be called
         again for another pass; a pass that is not finished holds its file open.

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 # Beyond it the expression's automaton outgrows the cache of the engine (24 MB/s at
 # 3,000 columns, 310 at 1,000), and splitting is faster.
 _MAX_PROVABLE_COLUMNS = 1000
-# A damaged block is looked through in windows of 512 KiB. From a damaged record on,
-# 16 KiB are split before looking for sound records again.
+# A damaged block is looked through in windows of 384 KiB. From a damaged record on,
+# 12 KiB are split before looking for sound records again.
 _WINDOWS_PER_BLOCK = 8
 _STEPS_PER_BLOCK = 256
 

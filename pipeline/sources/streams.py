@@ -49,7 +49,9 @@ class ReadLimits:
     How much of a file is held at once, and what is too much of it.
 
     Attributes:
-        block_bytes: Read and parsed at once; cut back to whole records.
+        block_bytes: Read and parsed at once; cut back to whole records. Several blocks
+            and slices are in the works at a time, so these two decide the memory of a
+            run: twice as much of either takes 170 MB more.
         slice_rows: Physical records in a slice at most.
         record_bytes: A record or line longer than this ends the run.
         free_bytes: Decompressed bytes that are not yet judged by their ratio.
@@ -57,8 +59,8 @@ class ReadLimits:
         inflated_bytes: Decompressed bytes of one file, at most.
     """
 
-    block_bytes: int = 4 * _MIB
-    slice_rows: int = 65_536
+    block_bytes: int = 3 * _MIB
+    slice_rows: int = 32_768
     record_bytes: int = 16 * _MIB
     free_bytes: int = 64 * _MIB
     ratio: int = 100
