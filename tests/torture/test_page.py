@@ -1,6 +1,8 @@
 """docs/proof.md is made of chapters, each written by its own machine."""
 
-from prove import MACHINES, PAGE, chapters_of, page_of, section
+import pytest
+
+from prove import MACHINES, PAGE, all_of, chapters_of, page_of, section
 from torture.proof import Chapter, Figure
 
 CHAPTER = Chapter(
@@ -29,3 +31,13 @@ def test_what_never_ran_is_said() -> None:
 
     missing = ", ".join(name for name in MACHINES if name != "soak")
     assert f"Never run for this page: {missing}.\n" in page
+
+
+@pytest.mark.slow
+def test_machines_beside_each_other_are_told_in_their_order() -> None:
+    found = dict(all_of(["three-way", "guards"], 2))
+
+    assert [*found] == ["three-way", "guards"]
+    assert all(ran.is_met for ran in found.values())
+    assert all(f"prove.py {name}`" in ran.chapter for name, ran in found.items())
+    assert all(ran.chapter in ran.words for ran in found.values())
