@@ -31,6 +31,10 @@ _COLUMNS: Final = {
 }
 _PROFILES: Final = f"SELECT {', '.join(_COLUMNS.values())} FROM profiles"  # noqa: S608 - our names
 _TAKEN: Final = "SELECT coalesce(sum(n_items), 0) FROM queue"
+_ASKED: Final = (
+    "SELECT count(*), count(*) FILTER (WHERE status = 401), "
+    "count(*) FILTER (WHERE NOT answered OR status >= 400) FROM requests"
+)
 _PAGE_ROWS: Final = 50_000
 _HELD: Final = "_held"
 
@@ -52,6 +56,21 @@ class Seen:
     @property
     def is_equal(self) -> bool:
         return not self.n_wrong and not self.n_strangers
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    What the sandbox knows of its requests.
+
+    Attributes:
+        n_expired: Answered that the token has expired.
+        n_bad: Not answered, or not as asked; these too.
+    """
+
+    n_requests: int = 0
+    n_expired: int = 0
+    n_bad: int = 0
 
 
 def look(database: Path, people: pl.DataFrame, zone: str) -> Seen:
@@ -79,6 +98,12 @@ def n_taken(database: Path) -> int:
     """Return how many items the sandbox ever took from batches."""
     with closing(sqlite3.connect(database)) as connection:
         return int(connection.execute(_TAKEN).fetchone()[0])
+
+
+def asked(database: Path) -> Asked:
+    """Count what was asked of the sandbox so far."""
+    with closing(sqlite3.connect(database)) as connection:
+        return Asked(*connection.execute(_ASKED).fetchone())
 
 
 def _held(database: Path) -> pl.DataFrame:

@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.sandbox.server import SandboxOptions, build_sandbox
 from pipeline.sandbox.writes import Write, WriteKind
+from sandbox_driver import drive
 from torture.crowd import Crowd, Size
-from torture.held import Seen, look, n_taken
+from torture.held import Asked, Seen, asked, look, n_taken
 
 N_PEOPLE = 20
 ZONE = "Europe/Warsaw"
@@ -93,6 +94,16 @@ def test_a_profile_altered_behind_its_back_is_found(
         )
 
     assert look(database, crowd.everybody(), ZONE) == seen
+
+
+def test_requests_are_counted_by_how_they_were_answered(tmp_path: Path) -> None:
+    database = tmp_path / "crm.sqlite"
+    with closing(drive(database=str(database), token_lifetime_s=10.0)) as driver:
+        assert driver.send("GET", "/v4/clients/1").status_code == 404
+        driver.time.now_s += 20
+        assert driver.send("GET", "/v4/clients/1").status_code == 401
+
+        assert asked(database) == Asked(n_requests=3, n_expired=1, n_bad=2)
 
 
 def test_profiles_that_are_missing_or_of_nobody_are_found(

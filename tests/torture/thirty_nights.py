@@ -1,10 +1,10 @@
 """
 A month of nights in virtual time: cron at half past two in Warsaw, and at five again.
 
-The service is down for minutes or for an hour, answers badly now and then, and its
-tokens live ten minutes. One night has the hour from two to three twice, so cron runs
-twice; before another one nothing has changed. Every morning the CRM has to equal the
-source. `large_nights` lives the same month with a million people.
+The service is down for minutes or for an hour, answers badly or late now and then, and
+its tokens live ten minutes, some of them less. One night has the hour from two to three
+twice, so cron runs twice; before another one nothing has changed. Every morning the CRM
+has to equal the source. `large_nights` lives the same month with a million people.
 """
 
 import random
@@ -26,7 +26,7 @@ from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.weather import Weather
 from sandbox_driver import WALL_S, FakeTime, Wire, served
 from torture.crowd import CONSENT, SEEN, Crowd, Size
-from torture.held import Seen, look, n_taken
+from torture.held import Asked, Seen, asked, look, n_taken
 from torture.proof import Chapter, Figure
 
 N_NIGHTS: Final = 30
@@ -41,7 +41,14 @@ OUTAGES_S: Final = (0.0, 0.0, 240.0, 3_600.0)
 TOKEN_S: Final = 600.0
 KEY: Final = "0123456789abcdef" * 4
 WEATHER: Final = Weather(
-    seed=3, unavailable=0.05, throttle=0.05, torn_after=0.05, torn_before=0.05
+    seed=3,
+    unavailable=0.05,
+    throttle=0.05,
+    torn_after=0.05,
+    torn_before=0.05,
+    expire=0.01,
+    slow=0.05,
+    slow_s=20.0,
 )
 
 
@@ -81,6 +88,7 @@ class Month:
         n_read: Rows that these runs had before them.
         n_still: Rows that reached the CRM in the night before which nothing changed;
             None without such a night.
+        asked: Requests so far.
     """
 
     folder: Path
@@ -96,6 +104,7 @@ class Month:
     n_read: int = 0
     n_sent: int = 0
     n_still: int | None = None
+    asked: Asked = field(default_factory=Asked)
 
     @property
     def source(self) -> Path:
@@ -218,6 +227,7 @@ async def lived(
             if is_still:
                 month.n_still = n_taken(month.database) - n_before
             month.mornings.append(month.look())
+            month.asked = asked(month.database)
             on_morning(month)
     return month
 
@@ -227,6 +237,7 @@ def figures(month: Month, n_nights: int) -> tuple[Figure, ...]:
     n_bad = sum(not seen.is_equal for seen in month.mornings)
     n_seen = sum(seen.n_people for seen in month.mornings)
     n_lived, n_still = len(month.mornings), month.n_still
+    requests = month.asked
     return (
         Figure("nights", str(n_lived), str(n_nights), n_lived == n_nights),
         Figure(
@@ -234,6 +245,12 @@ def figures(month: Month, n_nights: int) -> tuple[Figure, ...]:
             f"{month.n_runs}, {month.n_failed}",
             "more runs than nights",
             month.n_runs > n_nights,
+        ),
+        Figure(
+            "requests, of these not answered as asked, expired tokens among them",
+            f"{requests.n_requests:,}, {requests.n_bad:,}, {requests.n_expired:,}",
+            "some of each",
+            requests.n_expired > 0 or n_nights < N_NIGHTS,
         ),
         Figure("mornings on which the CRM differs", str(n_bad), "0", n_bad == 0),
         Figure("profiles compared on these mornings", f"{n_seen:,}", "all", n_seen > 0),
@@ -258,8 +275,9 @@ def prove(n: int | None) -> Chapter:
     month = anyio.run(lived, n_nights, PEOPLE, 5)
     return Chapter(
         "A month of nights",
-        "Virtual time: outages of minutes and of an hour, bad answers, tokens that "
-        "live ten minutes, and the night in which the clock goes back. What a lost "
-        "answer or a failed night left unsent would show in the morning.",
+        "Virtual time: outages of minutes and of an hour, bad answers and late ones, "
+        "tokens that live ten minutes or less, the night in which the clock goes back, "
+        "and one before which nothing changed. What a lost answer or a failed night "
+        "left unsent would show in the morning.",
         figures(month, n_nights),
     )
