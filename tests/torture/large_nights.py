@@ -8,6 +8,8 @@ profiles in a file of its own, and all of them are compared every morning.
 import resource
 import sys
 import time
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 import anyio
@@ -25,15 +27,17 @@ def prove(n: int | None) -> Chapter:
     """Live a month of a million people, or *n* nights of 20,000."""
     n_nights = n or N_NIGHTS
     size = PEOPLE if n is None else SHORT_PEOPLE
-    began_s = time.monotonic()
+    marks_s = [time.process_time()]
 
     def tell(month: Month) -> None:
-        took_s = time.monotonic() - began_s
-        sys.stderr.write(
-            f"{took_s:6.0f} s, night {len(month.mornings)}: {month.mornings[-1]}\n"
-        )
+        """Take the time, and show that it goes on."""
+        marks_s.append(time.process_time())
+        took_s = marks_s[-1] - marks_s[-2]
+        night = len(month.mornings)
+        sys.stderr.write(f"night {night}, {took_s:.0f} CPU s: {month.mornings[-1]}\n")
 
     month = anyio.run(lived, n_nights, size, 5, tell)
+    first_s, *others_s = (after - before for before, after in pairwise(marks_s))
     peak_mb = _peak_mb()
     return Chapter(
         "A month of nights, a million people",
@@ -44,6 +48,13 @@ def prove(n: int | None) -> Chapter:
         "compared with what they should be.",
         (
             *figures(month, n_nights),
+            Figure(
+                "CPU time of the first night, and of the middle of the others, CRM and "
+                "comparison included",
+                f"{first_s:.0f} s, {median(others_s or [first_s]):.0f} s",
+                "",
+                is_met=True,
+            ),
             Figure(
                 "most memory, the sandbox included",
                 f"{peak_mb:,.0f} MB",
