@@ -46,7 +46,7 @@ class Seen:
 
     Attributes:
         n_wrong: People whose profile is missing, or not as they are.
-        n_strangers: Profiles that are of nobody.
+        n_strangers: Profiles that are of nobody, or of somebody who has another.
     """
 
     n_people: int
@@ -84,13 +84,14 @@ def look(database: Path, people: pl.DataFrame, zone: str) -> Seen:
     held = _held(database)
     both = _expected(people, zone).join(held, on="customId", how="left", suffix=_HELD)
     names = [name for name in _COLUMNS if name != "customId"]
+    owners = held.join(people, on="customId", how="semi")["customId"].n_unique()
     is_wrong = pl.any_horizontal(
         pl.col(name).ne_missing(pl.col(name + _HELD)) for name in names
     )
     return Seen(
         people.height,
         both.filter(is_wrong)["customId"].n_unique(),
-        held.join(people, on="customId", how="anti").height,
+        held.height - owners,
     )
 
 

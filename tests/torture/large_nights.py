@@ -43,9 +43,9 @@ def prove(n: int | None) -> Chapter:
         "A month of nights, a million people",
         f"The month above with {size.n_people:,} people: the first night sends all of "
         f"them; then every day {size.changed:.1%} change, {size.moved:.1%} leave and "
-        f"{size.moved:.1%} come, half of these back again. Every morning all fields of "
-        "all who were ever in the source are read from the sandbox's own file and "
-        "compared with what they should be.",
+        f"{size.moved:.1%} come, half of them for the second time. Every morning all "
+        "fields of all who were ever in the source are read from the sandbox's own "
+        "file and compared with what they should be.",
         (
             *figures(month, n_nights),
             Figure(

@@ -82,6 +82,7 @@ def test_profiles_that_are_the_people_are_equal(crowd: Crowd, database: Path) ->
         ),
         ("attributes = json_set(attributes, '$.seen', 'noon')", Seen(N_PEOPLE, 1, 0)),
         ("customId = 'C9'", Seen(N_PEOPLE, 1, 1)),
+        ("customId = 'C00000008'", Seen(N_PEOPLE, 2, 1)),
     ],
 )
 def test_a_profile_altered_behind_its_back_is_found(

@@ -40,6 +40,7 @@ AGAIN_AT: Final = time(5, 0)
 OUTAGES_S: Final = (0.0, 0.0, 240.0, 3_600.0)
 TOKEN_S: Final = 600.0
 KEY: Final = "0123456789abcdef" * 4
+DATABASE: Final = "crm.sqlite"
 WEATHER: Final = Weather(
     seed=3,
     unavailable=0.05,
@@ -112,7 +113,7 @@ class Month:
 
     @property
     def database(self) -> Path:
-        return database_in(self.folder)
+        return self.folder / DATABASE
 
     def job(self) -> Job:
         names = [name for name in self.crowd.rows.columns if "." not in name]
@@ -170,10 +171,6 @@ class Month:
         return look(self.database, self.crowd.everybody(), str(ZONE))
 
 
-def database_in(folder: Path) -> Path:
-    return folder / "crm.sqlite"
-
-
 def instants(day: date) -> Iterator[float]:
     """Give the moments of half past two: two where the clock goes back."""
     found = {
@@ -198,7 +195,7 @@ def beginning(size: Size, seed: int, day: date) -> Iterator[Month]:
         folder = Path(name)
         options = SandboxOptions(
             weather=WEATHER,
-            database=str(database_in(folder)),
+            database=str(folder / DATABASE),
             settle_s=0.0,
             token_lifetime_s=TOKEN_S,
         )
