@@ -16,6 +16,7 @@ from pipeline.sandbox import facts
 from pipeline.sandbox.switches import Switches
 
 _NAMESPACE: Final = uuid.UUID(facts.WORKSPACE_GUID)
+_NAMESPACE_BYTES: Final = _NAMESPACE.bytes
 _BLANK: Final = dict.fromkeys(facts.SCALAR_FIELDS)
 _EVENT_TIME, _CORRELATION = facts.SYSTEM_ATTRIBUTES
 _NO_AGREEMENTS: Final = dict.fromkeys(facts.AGREEMENT_KEYS, False)
@@ -65,8 +66,13 @@ def stamp_of(now_s: float, write_no: int) -> Stamp:
 
 
 def generated_uuid(client_id: int) -> str:
-    """Return the uuid of a profile that nobody gave one."""
-    return str(uuid.uuid5(_NAMESPACE, f"profile {client_id}"))
+    """Return the uuid of a profile that nobody gave one: `uuid.uuid5`, but faster."""
+    told = b"profile %d" % client_id
+    text = hashlib.sha1(_NAMESPACE_BYTES + told, usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return (
+        f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+    )
 
 
 def is_recognised(scalars: Mapping[str, str | None], rules: Switches) -> bool:

@@ -6,6 +6,7 @@ Pure text and tuples; `pipeline.sandbox.store` is the only one that runs them.
 
 import json
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 from pipeline.sandbox import facts
@@ -45,7 +46,8 @@ CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NU
 
 # One encoder, because `json.dumps` with options builds a new one for each call.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_SEARCHED: Final = ("email", "firstName", "lastName", "uuid")
+_scalars_of: Final = itemgetter(*facts.SCALAR_FIELDS)
+_searched_of: Final = itemgetter("email", "firstName", "lastName", "uuid")
 _BITS: Final = {key: 1 << bit for bit, key in enumerate(facts.AGREEMENT_KEYS)}
 
 
@@ -54,7 +56,7 @@ def to_row(profile: Profile, rules: Switches) -> tuple[Any, ...]:
     agreed = sum(bit for key, bit in _BITS.items() if profile.agreements[key])
     return (
         profile.client_id,
-        *(profile.scalars[field] for field in facts.SCALAR_FIELDS),
+        *_scalars_of(profile.scalars),
         not is_recognised(profile.scalars, rules),
         agreed,
         _encode(profile.attributes),
@@ -68,16 +70,15 @@ def to_row(profile: Profile, rules: Switches) -> tuple[Any, ...]:
 
 def _searched(profile: Profile) -> str:
     """Join what a plain search looks into (6.1), without regard to case."""
-    texts = [profile.scalars[field] for field in _SEARCHED]
+    texts = [text for text in _searched_of(profile.scalars) if text is not None]
     texts += [_as_text(value) for value in profile.attributes.values()]
-    inner = BETWEEN.join(text.casefold() for text in texts if text is not None)
-    return f"{BETWEEN}{inner}{BETWEEN}"
+    return f"{BETWEEN}{BETWEEN.join(texts).casefold()}{BETWEEN}"
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 - any JSON
     if isinstance(value, str):
         return value
-    return str(int(value)) if isinstance(value, bool) else _encode(value)
+    return str(int(value)) if isinstance(value, int) else _encode(value)
 
 
 def from_row(row: tuple[Any, ...]) -> Profile:

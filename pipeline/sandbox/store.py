@@ -29,12 +29,7 @@ from pipeline.sandbox.records import (
     TruthKind,
 )
 from pipeline.sandbox.switches import Switches
-from pipeline.sandbox.writes import (
-    Bench,
-    Write,
-    apply_writes,
-    in_order,
-)
+from pipeline.sandbox.writes import Bench, Write, apply_writes, in_order
 
 _PLACES: Final = ", ".join("?" * rows.N_COLUMNS)
 _SELECT: Final = f"SELECT {rows.COLUMNS} FROM profiles"  # noqa: S608 - constants
@@ -56,6 +51,7 @@ _WAITING: Final = (
 # The column `applied` of the queue; 1 means that it has been.
 _WAITS: Final = 0
 _LOST: Final = 2
+_MOST_HELD: Final = 64  # requests whose writes need not be read back
 
 
 def _fold(value: str | float | None) -> str | float | None:
@@ -97,6 +93,7 @@ class Store:
         self._db.executescript(rows.SCHEMA + SCHEMA)
         self.ledger = Ledger(self._db, self._lock, clocks)
         self._n_batches = 0
+        self._held: dict[int, Sequence[Write]] = {}
         self._request_no = self._one(LAST_REQUEST)
         # Times of another process mean nothing here: what waited is due now.
         self._db.execute(
@@ -138,6 +135,8 @@ class Store:
             self.ledger.tell(kind, request_no)
             if not is_lost:
                 self._next_due_s = min(self._next_due_s, due_s)
+                if len(self._held) < _MOST_HELD:
+                    self._held[request_no] = writes
 
     def write_now(self, request_no: int, write: Write) -> Profile | None:
         """Apply one write at once and return the profile it left, if any."""
@@ -183,7 +182,8 @@ class Store:
         while row := self._db.execute(_WAITING, (moment_s,)).fetchone():
             request_no, payload = row
             with self._transaction():
-                writes = in_order(rows.from_payload(payload), request_no, self._rules)
+                writes = self._held.pop(request_no, None) or rows.from_payload(payload)
+                writes = in_order(writes, request_no, self._rules)
                 _, effects = self._apply(request_no, writes)
                 self._db.execute(
                     "UPDATE queue SET applied = 1, payload = NULL, effects = ? "

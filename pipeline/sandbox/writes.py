@@ -7,7 +7,7 @@ batch of a thousand items one read and one write of the database.
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -167,7 +167,9 @@ class Bench:
             self._phones[phone].remove(client_id)
 
 
-def in_order(writes: list[Write], write_no: int, rules: Switches) -> list[Write]:
+def in_order(
+    writes: Sequence[Write], write_no: int, rules: Switches
+) -> Sequence[Write]:
     """Return the writes of one request in the order of processing (question 11)."""
     if rules.batch_order == "array":
         return writes

@@ -1,8 +1,11 @@
 import re
+import uuid
 from typing import Any
 
 import pytest
 
+from pipeline.sandbox.facts import WORKSPACE_GUID
+from pipeline.sandbox.profiles import generated_uuid
 from pipeline.sandbox.switches import Switches
 from sandbox_driver import UUID_A, drive
 
@@ -21,6 +24,13 @@ NULL_FIELDS = [
     "countryCode",
     "birthDate",
 ]
+
+
+def test_a_generated_uuid_is_one_of_version_5() -> None:
+    for number in range(1, 200):
+        same = uuid.uuid5(uuid.UUID(WORKSPACE_GUID), f"profile {number}")
+
+        assert generated_uuid(number) == str(same)
 
 
 def test_a_create_is_accepted_first_and_seen_when_it_has_settled() -> None:

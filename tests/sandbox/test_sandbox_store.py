@@ -34,6 +34,18 @@ def test_a_file_keeps_profiles_and_waiting_writes(tmp_path: Path) -> None:
     second.close()
 
 
+def test_many_waiting_writes_are_applied_in_their_order(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "workspace.db")
+    numbers = [str(number) for number in range(1, 101)]
+    for number in numbers:
+        store.enqueue(int(number), [upsert(number)])
+
+    store.settle()
+
+    assert [p.scalars["customId"] for p in store.profiles()] == numbers
+    store.close()
+
+
 def test_client_ids_are_never_given_twice(tmp_path: Path) -> None:
     path = tmp_path / "workspace.db"
     store = open_store(path, settle_s=0)

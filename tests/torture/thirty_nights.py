@@ -1,19 +1,20 @@
 """
 A month of nights in virtual time: cron at half past two in Warsaw, and at five again.
 
-The service is down for minutes or for an hour, answers badly now and then, and its
-tokens live ten minutes. One night has the hour from two to three twice, so cron runs
-twice. Every morning the CRM has to equal the source.
+The service is down for minutes or for an hour, answers badly or late now and then, and
+its tokens live ten minutes, some of them less. One night has the hour from two to three
+twice, so cron runs twice; before another one nothing has changed. Every morning the CRM
+has to equal the source. `large_nights` lives the same month with a million people.
 """
 
-import csv
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -24,21 +25,31 @@ from pipeline.errors import PipelineError
 from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.weather import Weather
 from sandbox_driver import WALL_S, FakeTime, Wire, served
-from torture.guarded_nights import Row, person
+from torture.crowd import CONSENT, SEEN, Crowd, Size
+from torture.held import Asked, Seen, asked, look, n_taken
 from torture.proof import Chapter, Figure
 
 N_NIGHTS: Final = 30
-N_PEOPLE: Final = 600
+PEOPLE: Final = Size(600, changed=0.1, moved=0.02, max_rows=50)
 ZONE: Final = ZoneInfo("Europe/Warsaw")
-FIRST_DAY: Final = date(2027, 10, 10)  # the clock goes back on the 31st
+FIRST_DAY: Final = date(2027, 10, 10)
+CLOCK_CHANGES: Final = date(2027, 10, 31)
+STILL_DAY: Final = date(2027, 11, 1)  # nothing changes in the source
 AT: Final = time(2, 30)
 AGAIN_AT: Final = time(5, 0)
 OUTAGES_S: Final = (0.0, 0.0, 240.0, 3_600.0)
 TOKEN_S: Final = 600.0
-SEEN: Final = "attributes.seen"
 KEY: Final = "0123456789abcdef" * 4
+DATABASE: Final = "crm.sqlite"
 WEATHER: Final = Weather(
-    seed=3, unavailable=0.05, throttle=0.05, torn_after=0.05, torn_before=0.05
+    seed=3,
+    unavailable=0.05,
+    throttle=0.05,
+    torn_after=0.05,
+    torn_before=0.05,
+    expire=0.01,
+    slow=0.05,
+    slow_s=20.0,
 )
 
 
@@ -69,65 +80,78 @@ class Guarded(Wire):
 
 @dataclass
 class Month:
-    """A job, its source, and the CRM that it is for."""
+    """
+    A job, its source, and the CRM that it is for.
+
+    Attributes:
+        mornings: What each of them showed.
+        n_runs: Of cron's command; n_failed of them did not end well.
+        n_read: Rows that these runs had before them.
+        n_still: Rows that reached the CRM in the night before which nothing changed;
+            None without such a night.
+        asked: Requests so far.
+    """
 
     folder: Path
     sandbox: Sandbox
     connector: Connector
     gate: Gate
     dice: random.Random
-    rows: dict[str, Row] = field(default_factory=dict)
-    n_sent: int = 0
+    size: Size
+    crowd: Crowd
+    mornings: list[Seen] = field(default_factory=list)
+    n_runs: int = 0
     n_failed: int = 0
+    n_read: int = 0
+    n_sent: int = 0
+    n_still: int | None = None
+    asked: Asked = field(default_factory=Asked)
 
-    def change(self, day: date) -> None:
-        """Let a day pass: some leave, some come, and some change."""
-        for name in self.dice.sample(sorted(self.rows), len(self.rows) // 50):
-            del self.rows[name]
-        for name in self.dice.sample(sorted(self.rows), len(self.rows) // 10):
-            changed = person(0, self.dice)
-            kept = {key: changed[key] for key in ("firstName", "zipCode")}
-            seen = datetime.combine(day, time(12, 0)).isoformat()
-            self.rows[name] |= kept | {SEEN: seen}
-        for _ in range(N_PEOPLE // 50):
-            self.join(day)
+    @property
+    def source(self) -> Path:
+        return self.folder / "people.csv"
 
-    def join(self, day: date) -> None:
-        row = person(self.dice.randrange(10**5), self.dice)
-        seen = datetime.combine(day, time(12, 0)).isoformat()
-        row |= {SEEN: seen, "city": row["city"] or "Opole"}
-        self.rows.setdefault(row["customId"], row)
+    @property
+    def database(self) -> Path:
+        return self.folder / DATABASE
 
     def job(self) -> Job:
-        path = self.folder / "people.csv"
-        rows = list(self.rows.values())
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        fields = {name: name for name in rows[0] if "." not in name}
+        names = [name for name in self.crowd.rows.columns if "." not in name]
         told = {
             "name": "people",
-            "source": {"path": str(path)},
+            "source": {"path": str(self.source)},
             "workspace": {"timezone": str(ZONE)},
             "mapping": {
-                **fields,
-                "agreements": {"email": "agreements.email"},
+                **{name: name for name in names},
+                "agreements": {"email": CONSENT},
                 "attributes": {
                     "tier": "attributes.tier",
                     "points": {"column": "attributes.points", "type": "integer"},
                     "seen": {"column": SEEN, "type": "datetime"},
                 },
             },
-            "delivery": {"max_rows": 50},
+            "delivery": {"max_rows": self.size.max_rows} if self.size.max_rows else {},
             "sync": {"fields": self.dice.choice(("all", "changed"))},
         }
         return Job.model_validate(told)
 
-    async def night(self, at_s: float) -> bool:
+    async def night(self, day: date) -> None:
+        """Run cron's command at its time, and at five if that did not go well."""
+        self.crowd.write(self.source)
+        is_fine = True
+        for at_s in instants(day):
+            self.gate.until_s = at_s - WALL_S + self.dice.choice(OUTAGES_S)
+            is_fine = await self.run(at_s)
+        if not is_fine:
+            self.gate.until_s = 0.0
+            await self.run(datetime.combine(day, AGAIN_AT, ZONE).timestamp())
+
+    async def run(self, at_s: float) -> bool:
         """Run cron's command at an instant; say whether all of it went well."""
         clock = self.gate.time
         clock.now_s = max(clock.now_s, at_s - WALL_S)
+        self.n_runs += 1
+        self.n_read += self.crowd.rows.height
         line = ImportRequest(self.job(), self.folder / "work")
         request = PlanRequest(line, KEY, now=clock.wall)
         try:
@@ -141,25 +165,10 @@ class Month:
         self.n_failed += not is_fine
         return is_fine
 
-    def n_wrong(self) -> int:
-        """Return the rows of the source that the CRM does not hold as they are."""
+    def look(self) -> Seen:
+        """Compare everybody who was ever in the source with the whole CRM."""
         self.sandbox.settle()
-        held = {p["customId"]: p for p in self.sandbox.profiles() if p["customId"]}
-        return sum(not _is_held(row, held.get(n)) for n, row in self.rows.items())
-
-
-def _is_held(row: Row, profile: dict[str, Any] | None) -> bool:
-    if profile is None:
-        return False
-    attributes = profile["attributes"]
-    seen = datetime.fromisoformat(row[SEEN]).replace(tzinfo=ZONE)
-    return (
-        all(profile[name] == value for name, value in row.items() if "." not in name)
-        and profile["agreements"]["email"] is (row["agreements.email"] == "yes")
-        and attributes["tier"] == row["attributes.tier"]
-        and attributes["points"] == int(row["attributes.points"])
-        and datetime.fromisoformat(attributes["seen"]) == seen
-    )
+        return look(self.database, self.crowd.everybody(), str(ZONE))
 
 
 def instants(day: date) -> Iterator[float]:
@@ -170,63 +179,102 @@ def instants(day: date) -> Iterator[float]:
     yield from sorted(found)
 
 
-async def month(n_nights: int, seed: int) -> tuple[list[int], Month, int]:
-    """Live so many nights; return rows that were wrong each morning, and runs."""
+def days(n_nights: int) -> list[date]:
+    """Return the days of so many nights; of few, those around the odd ones."""
+    first = FIRST_DAY
+    if n_nights < N_NIGHTS:
+        first = CLOCK_CHANGES - timedelta(days=(n_nights - 1) // 2)
+    return [first + timedelta(days=n) for n in range(n_nights)]
+
+
+@contextmanager
+def beginning(size: Size, seed: int, day: date) -> Iterator[Month]:
+    """Give a month before its first night, and an empty CRM."""
     dice = random.Random(seed)  # noqa: S311 - repeatable
-    options = SandboxOptions(weather=WEATHER, settle_s=0.0, token_lifetime_s=TOKEN_S)
-    wrong, n_runs = [], 0
-    with (
-        tempfile.TemporaryDirectory() as name,
-        served(options) as (sandbox, connector, fake),
-    ):
-        gate = Gate(fake)
-        way = replace(connector, transport=Guarded(sandbox, gate))
-        here = Month(Path(name), sandbox, way, gate, dice)
-        while len(here.rows) < N_PEOPLE:
-            here.join(FIRST_DAY)
-        # Few nights are those around the change of the clock.
-        skipped = 0 if n_nights >= N_NIGHTS else 21 - n_nights // 2
-        for n in range(n_nights):
-            day = FIRST_DAY + timedelta(days=skipped + n)
-            here.change(day)
-            is_fine = True
-            for at_s in instants(day):
-                gate.until_s = at_s - WALL_S + dice.choice(OUTAGES_S)
-                is_fine = await here.night(at_s)
-                n_runs += 1
-            if not is_fine:
-                gate.until_s = 0.0
-                await here.night(datetime.combine(day, AGAIN_AT, ZONE).timestamp())
-                n_runs += 1
-            wrong.append(here.n_wrong())
-    return wrong, here, n_runs
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        options = SandboxOptions(
+            weather=WEATHER,
+            database=str(folder / DATABASE),
+            settle_s=0.0,
+            token_lifetime_s=TOKEN_S,
+        )
+        with served(options) as (sandbox, connector, fake):
+            gate = Gate(fake)
+            way = replace(connector, transport=Guarded(sandbox, gate))
+            crowd = Crowd(size, day, dice)
+            yield Month(folder, sandbox, way, gate, dice, size, crowd)
+
+
+async def lived(
+    n_nights: int,
+    size: Size,
+    seed: int,
+    on_morning: Callable[[Month], None] = lambda _month: None,
+) -> Month:
+    """Live so many nights, and look every morning."""
+    first, *others = days(n_nights)
+    with beginning(size, seed, first) as month:
+        for day in (first, *others):
+            is_still = day == STILL_DAY and day != first
+            if day != first and not is_still:
+                month.crowd.pass_day(day)
+            n_before = n_taken(month.database)
+            await month.night(day)
+            if is_still:
+                month.n_still = n_taken(month.database) - n_before
+            month.mornings.append(month.look())
+            month.asked = asked(month.database)
+            on_morning(month)
+    return month
+
+
+def figures(month: Month, n_nights: int) -> tuple[Figure, ...]:
+    """Return what a month has to show."""
+    n_bad = sum(not seen.is_equal for seen in month.mornings)
+    n_seen = sum(seen.n_people for seen in month.mornings)
+    n_lived, n_still = len(month.mornings), month.n_still
+    requests = month.asked
+    return (
+        Figure("nights", str(n_lived), str(n_nights), n_lived == n_nights),
+        Figure(
+            "runs, and those that failed",
+            f"{month.n_runs}, {month.n_failed}",
+            "more runs than nights",
+            month.n_runs > n_nights,
+        ),
+        Figure(
+            "requests, of these not answered as asked, expired tokens among them",
+            f"{requests.n_requests:,}, {requests.n_bad:,}, {requests.n_expired:,}",
+            "some of each",
+            requests.n_expired > 0 or n_nights < N_NIGHTS,
+        ),
+        Figure("mornings on which the CRM differs", str(n_bad), "0", n_bad == 0),
+        Figure("profiles compared on these mornings", f"{n_seen:,}", "all", n_seen > 0),
+        Figure(
+            "rows sent in the night before which nothing changed",
+            "no such night" if n_still is None else str(n_still),
+            "0",
+            not n_still,
+        ),
+        Figure(
+            "rows sent, of those that were read",
+            f"{month.n_sent:,} of {month.n_read:,}",
+            "less than half",
+            month.n_sent < month.n_read // 2 or n_nights < N_NIGHTS,
+        ),
+    )
 
 
 def prove(n: int | None) -> Chapter:
     """Live a month, and look every morning."""
     n_nights = n or N_NIGHTS
-    wrong, here, n_runs = anyio.run(month, n_nights, 5)
-    n_bad = sum(n > 0 for n in wrong)
-    most = n_runs * N_PEOPLE
+    month = anyio.run(lived, n_nights, PEOPLE, 5)
     return Chapter(
         "A month of nights",
-        "Virtual time: outages of minutes and of an hour, bad answers, tokens that "
-        "live ten minutes, and the night in which the clock goes back. What a lost "
-        "answer or a failed night left unsent would show in the morning.",
-        (
-            Figure("nights", str(len(wrong)), str(n_nights), len(wrong) == n_nights),
-            Figure(
-                "runs, and those that failed",
-                f"{n_runs}, {here.n_failed}",
-                "more runs than nights",
-                n_runs > n_nights,
-            ),
-            Figure("mornings on which the CRM differs", str(n_bad), "0", n_bad == 0),
-            Figure(
-                "rows sent, of those that were read",
-                f"{here.n_sent:,} of {most:,}",
-                "less than half",
-                here.n_sent < most // 2 or n_nights < N_NIGHTS,
-            ),
-        ),
+        "Virtual time: outages of minutes and of an hour, bad answers and late ones, "
+        "tokens that live ten minutes or less, the night in which the clock goes back, "
+        "and one before which nothing changed. What a lost answer or a failed night "
+        "left unsent would show in the morning.",
+        figures(month, n_nights),
     )
