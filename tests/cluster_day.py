@@ -175,7 +175,7 @@ def own_cluster(place: Place) -> Iterator[OwnCluster]:
         "COMM__REQUIRE_ENCRYPTION": "True",
         "COMM__TLS__CA_FILE": str(pem),
         "COMM__TIMEOUTS__CONNECT": "5s",
-        "COMM__TIMEOUTS__TCP": "5s",
+        "COMM__TIMEOUTS__TCP": "12s",
         "SCHEDULER__WORKER_TTL": "8s",
     }
     for role in ("SCHEDULER", "WORKER", "CLIENT"):

@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from pipeline.distributed.work import PartitionReport, PartitionTask
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """
-    Where the workers are.
-
-    Attributes:
-        scheduler: Address of one that is there already.
-        n_workers: Or so many processes of this machine, for this run alone.
-    """
-
-    scheduler: str | None = None
-    n_workers: int | None = None
-
-
 class Engine(Protocol):
     """
     Hands partitions to workers.
@@ -50,7 +36,9 @@ class Engine(Protocol):
         """Tell all workers that somebody asked the run to stop, how often."""
 
 
-class _Opens(Protocol):
+class Opens(Protocol):
+    """How an engine comes to be."""
+
     def __call__(
         self, cluster: Cluster, *, run_id: str, rate: float | None
     ) -> AbstractAsyncContextManager[Engine]:
@@ -61,6 +49,22 @@ class _Opens(Protocol):
             UnreachableError: Nothing answers there.
             SettingsError: It cannot be reached as this machine is set up.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """
+    Where the workers are.
+
+    Attributes:
+        scheduler: Address of one that is there already.
+        n_workers: Or so many processes of this machine, for this run alone.
+        opens: Instead of Dask; a test's own.
+    """
+
+    scheduler: str | None = None
+    n_workers: int | None = None
+    opens: Opens | None = None
 
 
 async def reach(cluster: Cluster) -> None:
@@ -76,13 +80,15 @@ async def reach(cluster: Cluster) -> None:
             pass
 
 
-def engine_of(cluster: Cluster) -> _Opens:
+def engine_of(cluster: Cluster) -> Opens:
     """
     Load what runs the workers; nothing is reached yet.
 
     Raises:
         SettingsError: It is not installed, or the address is not safe.
     """
+    if cluster.opens is not None:
+        return cluster.opens
     if cluster.scheduler is not None:
         check_scheduler(cluster.scheduler)
     try:
@@ -91,5 +97,5 @@ def engine_of(cluster: Cluster) -> _Opens:
         if (error.name or "").startswith("pipeline"):
             raise
         raise missing_extra("--engine dask", "dask") from None
-    opens: _Opens = module.opened
+    opens: Opens = module.opened
     return opens

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
+import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dask
@@ -23,6 +26,7 @@ from distributed import (
     LocalCluster,
     SchedulerPlugin,
     Security,
+    WorkerPlugin,
     get_worker,
 )
 from distributed.client import FutureCancelledError
@@ -30,7 +34,12 @@ from distributed.client import FutureCancelledError
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
 from pipeline.distributed.work import PartitionReport, PartitionTask, deliver_partition
-from pipeline.errors import PatienceEndedError, SettingsError, UnreachableError
+from pipeline.errors import (
+    InvariantError,
+    PatienceEndedError,
+    SettingsError,
+    UnreachableError,
+)
 from pipeline.logs import OWN_LOGGER
 from pipeline.tally import DeliveryReport
 
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
 
     from pipeline.distributed.cluster import Cluster
 
-CONNECT_S: Final = 20.0
+CONNECT_S: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
 # Each of its processes would show pages about itself to everybody on this machine.
 NO_PAGES: Final[dict[str, list[str]]] = {
@@ -134,8 +143,31 @@ class _Link:
 
 
 def send_partition(task: PartitionTask) -> PartitionReport:
-    """Run in a thread of a worker."""
-    return asyncio.run(deliver_partition(task, _Link(task.run.run_id)))
+    """
+    Run in a thread of a worker.
+
+    Nothing is raised here: a driver waits for ever for an exception that it cannot
+    unpickle (seen with distributed 2026.8).
+    """
+    try:
+        return asyncio.run(deliver_partition(task, _Link(task.run.run_id)))
+    except Exception as error:  # noqa: BLE001 - the task boundary; told by the driver
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        what = f"a defect of the tool on a worker: {type(error).__name__} at {place}"
+        told = InvariantError(f"{what}; please report it with this line")
+        return PartitionReport(task.partition.number, error=told)
+
+
+class Deaf(WorkerPlugin):  # type: ignore[misc]
+    """Leaves Ctrl-C to the driver: it tells the workers what to do."""
+
+    name = "crm-pipeline-deaf"
+
+    def setup(self, worker: Any) -> None:  # noqa: ANN401 - Dask is not typed
+        """Ignore the signal; the worker is in the main thread of its process."""
+        del worker
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class DaskEngine:
@@ -215,6 +247,8 @@ async def opened(
             )
             address = local.scheduler_address
         client = await stack.enter_async_context(_client(address, security))
+        if cluster.scheduler is None:
+            await client.register_plugin(Deaf())
         await stack.enter_async_context(_hub(client, run_id, rate))
         yield DaskEngine(client, run_id)
 
@@ -235,20 +269,23 @@ async def _client(address: str, security: Any) -> AsyncIterator[Any]:  # noqa: A
     Raises:
         UnreachableError, SettingsError: See `cluster`.
     """
+    client = Client(
+        address,
+        security=security or Security(),
+        asynchronous=True,
+        timeout=CONNECT_S,
+        set_as_default=False,
+    )
     try:
-        client = await Client(
-            address,
-            security=security or Security(),
-            asynchronous=True,
-            timeout=CONNECT_S,
-            set_as_default=False,
-        )
+        await client
     except (OSError, TimeoutError) as error:
+        await client.close()
         raise UnreachableError(
             f"the scheduler at {address} does not answer ({type(error).__name__}); "
             "nothing was sent. Check the address and the certificates"
         ) from None
-    except TypeError:
+    except TypeError:  # there is no context for TLS
+        await client.close()
         raise SettingsError(
             "tls:// needs certificates: name them in the configuration of Dask, as in "
             "DASK_DISTRIBUTED__COMM__TLS__CA_FILE"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from dataclasses import replace
 from importlib.util import find_spec
@@ -118,7 +117,10 @@ def test_a_stop_drains_and_the_cluster_goes_on_later(
         write_people(day.folder, N_ROWS)
         driver = start(day, *TWO_WORKERS)
         driver.wait_for_batches(12)
-        os.kill(driver.process.pid, number)
+        if number is signal.SIGINT:  # a terminal sends Ctrl-C to all of them
+            for worker in worker_processes(driver.process.pid):
+                worker.send_signal(number)
+        driver.process.send_signal(number)
         ended = driver.ended()
         rest = day.run("resume", *TWO_WORKERS)
         n_twice, n_profiles = sent_twice(day), len(day.crm())
@@ -215,17 +217,17 @@ def test_a_partition_that_kills_its_workers_is_left_and_others_go_on(
     assert rest.summary["rows"]["accepted"] == N_ROWS
 
 
-DEADLY = '''
-"""A worker that dies of partition 2."""
+DEADLY = '''"""A worker that dies of partition 2."""
 import os
 from pipeline.distributed import dask_engine
 
-deliver = dask_engine.deliver_partition
+if dask_engine.deliver_partition.__name__ != "deadly":
+    deliver = dask_engine.deliver_partition
 
-async def deadly(task, link):
-    if task.partition.number == 2:
-        os.kill(os.getpid(), 9)
-    return await deliver(task, link)
+    async def deadly(task, link):
+        if task.partition.number == 2:
+            os.kill(os.getpid(), 9)
+        return await deliver(task, link)
 
-dask_engine.deliver_partition = deadly
+    dask_engine.deliver_partition = deadly
 '''
