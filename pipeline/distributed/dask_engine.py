@@ -233,17 +233,7 @@ async def opened(
             security = Security.temporary()
             stack.enter_context(dask.config.set(NO_PAGES))
             local = await stack.enter_async_context(
-                LocalCluster(
-                    n_workers=cluster.n_workers,
-                    threads_per_worker=1,
-                    host=LOOPBACK,
-                    protocol="tls://",
-                    security=security,
-                    dashboard_address=f"{LOOPBACK}:0",
-                    scheduler_kwargs={"dashboard": False},
-                    silence_logs=logging.CRITICAL,
-                    asynchronous=True,
-                )
+                _local_cluster(cluster.n_workers, security)
             )
             address = local.scheduler_address
         client = await stack.enter_async_context(_client(address, security))
@@ -251,6 +241,39 @@ async def opened(
             await client.register_plugin(Deaf())
         await stack.enter_async_context(_hub(client, run_id, rate))
         yield DaskEngine(client, run_id)
+
+
+@asynccontextmanager
+async def _local_cluster(n_workers: int | None, security: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    """
+    Start workers of this machine, and a scheduler in this process.
+
+    Raises:
+        UnreachableError: A worker does not come up.
+    """
+    local = LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        host=LOOPBACK,
+        protocol="tls://",
+        security=security,
+        dashboard_address=f"{LOOPBACK}:0",
+        scheduler_kwargs={"dashboard": False},
+        silence_logs=logging.CRITICAL,
+        asynchronous=True,
+    )
+    try:
+        await local
+    except (OSError, RuntimeError, TimeoutError) as error:
+        await local.close()
+        raise UnreachableError(
+            f"the workers do not start ({type(error).__name__}); nothing was sent. "
+            "-v shows what they say"
+        ) from None
+    try:
+        yield local
+    finally:
+        await local.close()
 
 
 def _quieten() -> None:
