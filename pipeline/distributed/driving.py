@@ -118,6 +118,8 @@ async def deliver_on_cluster(
             await _drive(encoded, what, engine, on_progress)
     except PipelineError as stopped:
         error = stopped
+    except OSError:
+        error = PatienceEndedError(_GONE)
     try:
         await asyncio.to_thread(take_over, what.journal, what.line.folder)
     except PipelineError as failed:
