@@ -19,7 +19,8 @@ from benchmarks.contest import run_tool
 from benchmarks.measure import data
 from benchmarks.report import machine
 
-ROWS: Final = 400_000
+ROWS: Final = 200_000
+BATCH_ROWS: Final = 200
 N_TIMES: Final = 3
 DELAY_MS: Final = 100
 CONCURRENCY: Final = 4
@@ -42,7 +43,7 @@ def main() -> int:
     """Measure in rounds, and print a table and the ratio."""
     parser = argparse.ArgumentParser(description="Measure workers of a cluster.")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--max-rows", type=int, default=1000, help="rows of a batch")
+    parser.add_argument("--max-rows", type=int, default=BATCH_ROWS, help="of a batch")
     parser.add_argument("--times", type=int, default=N_TIMES)
     asked = parser.parse_args()
     path = data(asked.rows, "csv")
@@ -53,7 +54,8 @@ def main() -> int:
                 told = rate_at_sink(path, Path(folder), n_workers, asked.max_rows)
                 found.setdefault(n_workers, []).append(told)
     where = ", ".join(f"{name} {value}" for name, value in machine().items())
-    print(f"{asked.rows:,} rows, {CONCURRENCY} in flight a worker; {where}\n")
+    size = f"{asked.rows:,} rows, {asked.max_rows} a batch"
+    print(f"{size}, {CONCURRENCY} in flight a worker; {where}\n")
     print("| who sends | batches/s at the sink | whole command, s |")
     print("| --- | --- | --- |")
     rates = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import time
 import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -156,7 +157,8 @@ def send_partition(task: PartitionTask) -> PartitionReport:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         what = f"a defect of the tool on a worker: {type(error).__name__} at {place}"
         told = InvariantError(f"{what}; please report it with this line")
-        return PartitionReport(task.partition.number, error=told)
+        number, host = task.partition.number, socket.gethostname()
+        return PartitionReport(number, error=told, host=host)
 
 
 class Deaf(WorkerPlugin):  # type: ignore[misc]

@@ -277,7 +277,8 @@ class _Driver:
         error = report.error
         if error is None:
             return
-        told = type(error)(f"partition {report.number}: {error}")
+        where = f" (worker on {report.host})" if report.host else ""
+        told = type(error)(f"partition {report.number}{where}: {error}")
         if report.is_through:
             self._left = gravest(self._left, told)
         else:

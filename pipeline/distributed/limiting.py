@@ -8,7 +8,6 @@ cut off does not send beside the one that took its place for long.
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, Protocol
@@ -48,8 +47,8 @@ class Link(Protocol):
 def gone(what: str, number: int) -> PatienceEndedError:
     """Return what a worker ends with that hears no more of the scheduler."""
     return PatienceEndedError(
-        f"the scheduler of the cluster {what}, as the worker on {socket.gethostname()} "
-        f"sees it; the rest of partition {number} is pending."
+        f"the scheduler of the cluster {what}; the rest of partition {number} is "
+        "pending."
     )
 
 

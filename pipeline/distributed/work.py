@@ -81,12 +81,14 @@ class PartitionReport:
     Attributes:
         n_rows: That were to be sent.
         error: Why rows of it are left; None as well when the run was told to stop.
+        host: Where its worker is; empty when none is left to tell.
     """
 
     number: int
     n_rows: int = 0
     delivery: DeliveryReport = field(default_factory=DeliveryReport)
     error: PipelineError | None = None
+    host: str = ""
 
     @property
     def is_through(self) -> bool:
@@ -138,7 +140,7 @@ async def deliver_partition(
                 await beat
             await limiter.tell()  # the last counts
     except PipelineError as failed:
-        return PartitionReport(number, error=failed)
+        return PartitionReport(number, error=failed, host=socket.gethostname())
 
 
 async def _begun(link: Link, number: int) -> Turn:
@@ -187,7 +189,8 @@ async def _send(
             is_ordered = isinstance(stopped, StoppedError)
             error = limiter.lost if is_ordered else stopped
     n_rows = task.partition.n_rows - plan.n_accepted - plan.n_rejected
-    return PartitionReport(task.partition.number, n_rows, limiter.counts, error)
+    number, host = task.partition.number, socket.gethostname()
+    return PartitionReport(number, n_rows, limiter.counts, error, host)
 
 
 def _begin(journal: Journal, task: PartitionTask) -> ResumePlan:
@@ -225,16 +228,15 @@ def _check_place(task: PartitionTask) -> None:
     Raises:
         SettingsError: It cannot.
     """
-    host = socket.gethostname()
     if not task.rows.is_dir():
         raise SettingsError(
-            f"the worker on {host} does not see {task.rows}: the work folder has to "
-            "lie where all workers see it under the same name (--work-dir)"
+            f"this worker does not see {task.rows}: the work folder has to lie where "
+            "all workers see it under the same name (--work-dir)"
         )
     now = versions_at_work()
     if now != task.versions:
         told = ", ".join(f"{name} {number}" for name, number in sorted(now.items()))
         raise SettingsError(
-            f"the worker on {host} has {told}, which is not what the driver has; "
-            "install the same versions on all of them"
+            f"this worker has {told}, which is not what the driver has; install the "
+            "same versions on all of them"
         )

@@ -37,7 +37,8 @@ from torture.process import place
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(180)
+# Their short twins are in `test_distributed_driving.py`, without processes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 N_ROWS = 1200
 
 
@@ -64,7 +65,6 @@ def test_two_workers_leave_what_one_machine_leaves(tmp_path: Path) -> None:
     assert not left & {"partitions", "scratch", "000001.sqlite"}
 
 
-@pytest.mark.slow
 def test_a_killed_worker_costs_no_more_than_what_it_had_in_flight(
     tmp_path: Path,
 ) -> None:
@@ -78,13 +78,12 @@ def test_a_killed_worker_costs_no_more_than_what_it_had_in_flight(
         n_profiles = len(day.crm())
         n_twice = sent_twice(day)
 
-    assert ended.code == 3, ended.said
+    assert (ended.code, ended.said) == (3, "")
     assert ended.summary["rows"]["accepted"] == N_ROWS
     assert n_profiles == N_ROWS
     assert n_twice <= 2  # its two places in flight
 
 
-@pytest.mark.slow
 def test_a_driver_that_dies_is_resumed_by_one_machine(tmp_path: Path) -> None:
     with place(tmp_path, parse_weather("slow=1,slow_s=0.1")) as day:
         write_people(day.folder, N_ROWS)
@@ -108,7 +107,6 @@ def test_a_driver_that_dies_is_resumed_by_one_machine(tmp_path: Path) -> None:
     assert equation(resumed.summary) == N_ROWS + 11
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_drains_and_the_cluster_goes_on_later(
     tmp_path: Path, number: signal.Signals
@@ -133,7 +131,6 @@ def test_a_stop_drains_and_the_cluster_goes_on_later(
     assert n_twice == 0
 
 
-@pytest.mark.slow
 def test_two_workers_together_keep_a_rate_that_was_told(tmp_path: Path) -> None:
     rate = 20
     # The service refuses more than the rate, and allows a second's worth at once.
@@ -148,7 +145,6 @@ def test_two_workers_together_keep_a_rate_that_was_told(tmp_path: Path) -> None:
     assert len(times) / (max(times) - min(times)) > 0.7 * rate
 
 
-@pytest.mark.slow
 def test_a_retry_after_that_one_worker_sees_holds_both(tmp_path: Path) -> None:
     with place(tmp_path, parse_weather("throttle=0.02,retry_after_s=2,seed=5")) as day:
         write_people(day.folder, N_ROWS)
@@ -164,7 +160,6 @@ def test_a_retry_after_that_one_worker_sees_holds_both(tmp_path: Path) -> None:
         assert held == []
 
 
-@pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_import_and_it_is_resumed(
     tmp_path: Path,
 ) -> None:
@@ -195,7 +190,6 @@ def test_a_scheduler_that_dies_ends_the_import_and_it_is_resumed(
     assert n_before < N_ROWS // BATCH_ROWS
 
 
-@pytest.mark.slow
 def test_a_partition_that_kills_its_workers_is_left_and_others_go_on(
     tmp_path: Path,
 ) -> None:
