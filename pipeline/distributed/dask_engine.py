@@ -173,7 +173,7 @@ class Deaf(WorkerPlugin):  # type: ignore[misc]
 
 
 class DaskEngine:
-    """An `cluster.Engine`."""
+    """A `cluster.Engine`."""
 
     def __init__(self, client: Any, run_id: str) -> None:  # noqa: ANN401
         self._client = client
@@ -196,9 +196,8 @@ class DaskEngine:
     async def deliver(self, task: PartitionTask) -> PartitionReport:
         """Have a partition sent; one that ends worker after worker is given up."""
         number, n_rows = task.partition.number, task.partition.n_rows
-        future = self._client.submit(
-            send_partition, task, key=f"{self._name}-{number}", pure=False
-        )
+        # No name of ours: Dask takes what still runs under a name for the answer.
+        future = self._client.submit(send_partition, task, pure=False)
         try:
             report: PartitionReport = await future
         except KilledWorker:
@@ -228,14 +227,14 @@ async def opened(
     cluster: Cluster, *, run_id: str, rate: float | None
 ) -> AsyncIterator[DaskEngine]:
     """Reach the scheduler, or start one with workers of this machine."""
-    _quieten()
+    level = _quietened()
     async with AsyncExitStack() as stack:
         address, security = cluster.scheduler, None
         if address is None:
             security = Security.temporary()
             stack.enter_context(dask.config.set(NO_PAGES))
             local = await stack.enter_async_context(
-                _local_cluster(cluster.n_workers, security)
+                _local_cluster(cluster.n_workers, security, level)
             )
             address = local.scheduler_address
         client = await stack.enter_async_context(_client(address, security))
@@ -246,7 +245,11 @@ async def opened(
 
 
 @asynccontextmanager
-async def _local_cluster(n_workers: int | None, security: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+async def _local_cluster(
+    n_workers: int | None,
+    security: Any,  # noqa: ANN401
+    level: int,
+) -> AsyncIterator[Any]:
     """
     Start workers of this machine, and a scheduler in this process.
 
@@ -261,7 +264,7 @@ async def _local_cluster(n_workers: int | None, security: Any) -> AsyncIterator[
         security=security,
         dashboard_address=f"{LOOPBACK}:0",
         scheduler_kwargs={"dashboard": False},
-        silence_logs=logging.CRITICAL,
+        silence_logs=level,
         asynchronous=True,
     )
     try:
@@ -278,12 +281,18 @@ async def _local_cluster(n_workers: int | None, security: Any) -> AsyncIterator[
         await local.close()
 
 
-def _quieten() -> None:
-    """Say in our words what happens; what Dask says is for `-v`."""
+def _quietened() -> int:
+    """
+    Say in our words what happens; what Dask says is for `-v`.
+
+    Returns:
+        The level of its logs.
+    """
     is_asked = logging.getLogger(OWN_LOGGER).isEnabledFor(logging.DEBUG)
     level = logging.INFO if is_asked else logging.CRITICAL
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(level)
+    return level
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,19 @@ def test_flags_that_lead_nowhere_are_refused_before_anything_is_read(
 
     assert (ended.code, ended.out) == (78, "")
     assert why in ended.err
+    assert sandbox.sandbox.store.requests() == []
+
+
+def test_without_dask_the_command_says_what_to_install(
+    shell: Shell, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.delitem(sys.modules, "pipeline.distributed.dask_engine", raising=False)
+    shell.write("p.csv", PEOPLE)
+    ended = shell.run("import", "p.csv", "--engine=dask", "--workers=2")
+
+    assert ended.code == 78
+    assert "pip install 'crm-pipeline[dask]'" in ended.err
     assert sandbox.sandbox.store.requests() == []
 
 
