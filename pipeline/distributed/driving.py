@@ -278,7 +278,8 @@ class _Driver:
         if error is None:
             return
         where = f" (worker on {report.host})" if report.host else ""
-        told = type(error)(f"partition {report.number}{where}: {error}")
+        words = str(error).rstrip(".")
+        told = type(error)(f"partition {report.number}{where}: {words}.")
         if report.is_through:
             self._left = gravest(self._left, told)
         else:
