@@ -358,6 +358,17 @@ def test_imports_have_no_cycle() -> None:
     assert done == set(MODULES)
 
 
+def test_dask_is_known_in_one_place() -> None:
+    found = {
+        module
+        for module in MODULES
+        for name in imported(ast.parse(source_of(module)), module)
+        if top(name) in ("dask", "distributed")
+    }
+
+    assert found == {"distributed.dask_engine"}
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_files_and_functions_are_short(module: str) -> None:
     text = MODULES[module].read_text()
