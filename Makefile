@@ -105,15 +105,15 @@ $(TOOL): $(VENV)/.made
 
 $(DEV): $(VENV)/.made
 	@echo "installing crm-pipeline and its test tools into $(VENV) (once)"
-	@$(INSTALL) '.[dev,bench]'
+	@$(INSTALL) '.[dev,bench,dask]'
 	@touch $(TOOL) $@
 
 $(WAREHOUSE): $(DEV)
 	@echo "installing drivers, Postgres and an S3 service for the tests (once)"
-	@$(INSTALL) '.[dev,bench,warehouse-test]'
+	@$(INSTALL) '.[dev,bench,dask,warehouse-test]'
 	@touch $@
 
 $(PEERS): $(DEV)
 	@echo "installing what the tool is compared with (once, some 500 MB)"
-	@$(INSTALL) '.[dev,bench,bench-peers]'
+	@$(INSTALL) '.[dev,bench,bench-peers,dask]'
 	@touch $@

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.delta.plan_request import PlanReport, PlanRequest
     from pipeline.delta.planner import make_plan
     from pipeline.delta.sync import SyncReport, run_sync
+    from pipeline.distributed.cluster import Cluster
     from pipeline.doctor.diagnosis import Checked, Level
     from pipeline.doctor.examination import DoctorReport, DoctorRequest, examine
     from pipeline.errors import PipelineError
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Channels": "run_end",
     "Checked": "doctor.diagnosis",
+    "Cluster": "distributed.cluster",
     "ApplyReport": "delta.application",
     "ApplyRequest": "delta.application",
     "Connector": "connection",
@@ -163,6 +165,7 @@ __all__ = [
     "ApplyRequest",
     "Channels",
     "Checked",
+    "Cluster",
     "Connector",
     "Continuation",
     "Credentials",

@@ -76,6 +76,29 @@ def check_webhook(address: str, name: str) -> None:
         )
 
 
+def check_scheduler(address: str) -> None:
+    """
+    Refuse the address of a scheduler that would talk in the open.
+
+    Raises:
+        SettingsError: Not `tls://host:port`, or plain `tcp://` to another machine.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), "", None
+    if parts.scheme not in ("tls", "tcp") or not host or port is None:
+        raise SettingsError(
+            "the address of a scheduler is tls://HOST:PORT, as its log shows it"
+        )
+    if parts.scheme == "tcp" and not _is_loopback(host):
+        raise SettingsError(
+            "tcp:// is for this machine only: whoever reaches such a scheduler may run "
+            "code on all of its workers. Give it certificates and write tls://"
+        )
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

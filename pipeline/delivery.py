@@ -13,7 +13,13 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.endings import fatal, gravest, in_words
+from pipeline.endings import (
+    fatal,
+    gravest,
+    in_words,
+    out_of_time,
+    too_many_rejects,
+)
 from pipeline.errors import LimitError, PatienceEndedError, PipelineError
 from pipeline.feed import Feed
 from pipeline.pacing import FIRST_CONTACT, Pacer, Patience
@@ -96,8 +102,10 @@ class Delivery:
         self._client = client
         self._terms = terms
         self._clock = clock = terms.clock
-        self._pacer = Pacer(terms.concurrency, terms.rate, terms.max_wait_s)
-        self._turnstile = Turnstile(self._pacer, clock)
+        shared = terms.shared
+        leased = None if shared is None else shared.places
+        self._pacer = Pacer(terms.concurrency, terms.rate, terms.max_wait_s, leased)
+        self._turnstile = Turnstile(self._pacer, clock, shared)
         self._patient_clock = replace(clock, sleep=self._turnstile.pause)
         self._tally = Tally(client, clock.now)
         next_no = terms.next_child_no or journal.next_child_no(run_id)
@@ -177,8 +185,7 @@ class Delivery:
         if most_s is not None:
             await self._turnstile.pause(most_s)
             if not self._turnstile.stopped.is_set():
-                words = f"the {most_s:.0f} s of --max-duration are over."
-                self._fail(PatienceEndedError(words))
+                self._fail(out_of_time(most_s))
 
     async def _work(
         self, feed: BatchFeed, show: Callable[[DeliveryReport], None]
@@ -290,12 +297,7 @@ class Delivery:
         rows[state] += n_rows
         most = self._terms.max_rejects
         if most is not None and rows[BatchState.REJECTED] > most:
-            self._fail(
-                LimitError(
-                    f"the service refused more than {most} rows (--max-rejects); "
-                    "look at the rejected rows, then raise the limit or repair them."
-                )
-            )
+            self._fail(too_many_rejects(most))
 
     def _leave(self, case: Case, why: str) -> None:
         """Give one batch up and go on with the others."""

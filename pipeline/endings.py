@@ -101,6 +101,19 @@ def _rank(error: BaseException) -> int:
     )
 
 
+def too_many_rejects(most: int) -> LimitError:
+    """Return what a run ends with of which the service refused too many rows."""
+    return LimitError(
+        f"the service refused more than {most} rows (--max-rejects); "
+        "look at the rejected rows, then raise the limit or repair them."
+    )
+
+
+def out_of_time(most_s: float) -> PatienceEndedError:
+    """Return what a run ends with that may not take longer."""
+    return PatienceEndedError(f"the {most_s:.0f} s of --max-duration are over.")
+
+
 def fatal(
     verdict: Verdict, what: str, n: int, *, heard: bool, of_rows: bool = True
 ) -> PipelineError:

@@ -23,6 +23,9 @@ from pipeline.continuing import (
     versions_at_work,
 )
 from pipeline.delivery import DeliveryReport, deliver
+from pipeline.distributed.cluster import reach
+from pipeline.distributed.driving import Delegation, deliver_on_cluster
+from pipeline.distributed.journals import take_over_all
 from pipeline.endings import is_resumable
 from pipeline.erasing import excess
 from pipeline.erasures import accepted_erasures
@@ -53,10 +56,10 @@ if TYPE_CHECKING:
     from pipeline.checker import CheckResult
     from pipeline.client import Client
     from pipeline.reader import Source
-    from pipeline.records import Encoded
+    from pipeline.records import Batch, Encoded
     from pipeline.resuming import ResumePlan
-    from pipeline.retrying import Clock
     from pipeline.settings import Mapping
+    from pipeline.terms import Terms
     from pipeline.transform import TransformPlan
     from pipeline.verify.report import VerifyReport
 
@@ -139,6 +142,8 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
     """
     if connector is not None:
         check_base_url(connector.remote.base_url)  # before an hour of reading
+    if request.cluster is not None:
+        await reach(request.cluster)
     make_work_dir(request.work_dir)
     with (
         lock_folder(request.work_dir),
@@ -185,6 +190,7 @@ async def _send(
             ),
             Journal.open(request.work_dir / JOURNAL_NAME) as journal,
         ):
+            take_over_all(journal, request.work_dir)
             run, resumed = begin_or_continue(
                 journal,
                 run,
@@ -198,7 +204,7 @@ async def _send(
             outgoing = Outgoing(check, line.limits.max_row_bytes, line.scratch / "held")
             encoded = outgoing.encoded(encoded_slices(line, store))
             read_back = read_back_of(line, check, store, journal)
-            sending = _Sending(line, check, journal, client, connector.clock, resumed)
+            sending = _Sending(line, check, journal, client, connector, run, resumed)
             delivery, error = await _pass_2(sending, read_back.watched(encoded))
             evidence = Evidence(
                 outgoing.exceptions(), check.folded_lane, journal.outcomes(run.run_id)
@@ -239,7 +245,8 @@ class _Sending:
     check: CheckResult
     journal: Journal
     client: Client
-    clock: Clock
+    connector: Connector
+    run: Run
     resumed: ResumePlan | None
 
 
@@ -254,14 +261,11 @@ async def _pass_2(
         check.n_sendable,
         resumed=sending.resumed,
         stop=line.request.stop,
-        clock=sending.clock,
+        clock=sending.connector.clock,
     )
     n_rows = check.n_sendable
-    if sending.resumed is None:
-        batches = pack(encoded, line.limits, target=terms.target)
-    else:
+    if sending.resumed is not None:
         n_rows -= sending.resumed.n_accepted + sending.resumed.n_rejected
-        batches = rebuild(encoded, sending.resumed, line.limits, target=terms.target)
     with line.request.progress.sending(n_rows) as show:
 
         def note(report: DeliveryReport) -> None:
@@ -270,18 +274,43 @@ async def _pass_2(
             show(report)
 
         try:
-            await deliver(
-                batches,
-                client=sending.client,
-                journal=sending.journal,
-                run_id=line.run_id,
-                terms=terms,
-                on_progress=note,
-            )
+            if line.request.cluster is None:
+                await deliver(
+                    _batches(sending, encoded, terms),
+                    client=sending.client,
+                    journal=sending.journal,
+                    run_id=line.run_id,
+                    terms=terms,
+                    on_progress=note,
+                )
+            else:
+                what = _delegated(sending)
+                await deliver_on_cluster(encoded, what, line.request.cluster, note)
             line.source.check_unchanged(check.fingerprints)
         except PipelineError as stopped:
             return latest, stopped
     return latest, None
+
+
+def _batches(
+    sending: _Sending, encoded: Iterator[Encoded], terms: Terms
+) -> Iterator[Batch]:
+    limits = sending.line.limits
+    if sending.resumed is None:
+        return pack(encoded, limits, target=terms.target)
+    return rebuild(encoded, sending.resumed, limits, target=terms.target)
+
+
+def _delegated(sending: _Sending) -> Delegation:
+    return Delegation(
+        line=sending.line,
+        run=sending.run,
+        journal=sending.journal,
+        remote=sending.connector.remote,
+        n_rows=sending.check.n_sendable,
+        resumed=sending.resumed,
+        clock=sending.connector.clock,
+    )
 
 
 def _run_record(line: Line, check: CheckResult, workspace: Workspace) -> Run:

@@ -22,6 +22,7 @@ from pipeline.errors import InvariantError
 from pipeline.journal_file import Reserve, connect
 from pipeline.journal_tables import (
     ATTEMPTS,
+    BATCH_TABLES,
     BATCHES,
     FIRST_CHILD_NO,
     INSERT_RUN,
@@ -44,7 +45,7 @@ from pipeline.resuming import check_newest
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -256,6 +257,36 @@ class Journal:
             if found.get(number) in (None, ActionState.BEGUN):
                 found[number] = ActionState(state)
         return found
+
+    def records(
+        self, run_id: str, batch_nos: Collection[int] | None = None
+    ) -> dict[str, list[tuple[Any, ...]]]:
+        """
+        Return what is known of a run's batches, for `add_records` of another journal.
+
+        Args:
+            batch_nos: Of those alone.
+        """
+        found = {}
+        for table in BATCH_TABLES:
+            text = f"SELECT * FROM {table} WHERE run_id = ?"  # noqa: S608 - a name of ours
+            rows = self._select(text, run_id)
+            found[table] = [
+                row for row in rows if batch_nos is None or row[1] in batch_nos
+            ]
+        return found
+
+    def add_records(self, records: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
+        """Take over records of another journal, all or none; known ones stay."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for table, rows in records.items():
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    text = f"INSERT OR IGNORE INTO {table} VALUES ({marks})"  # noqa: S608 - as above
+                    db.executemany(text, rows).close()
+
+        self._writer.wait_for(work)
 
     def next_child_no(self, run_id: str) -> int:
         """Return the number for the next batch that is part of another one."""

@@ -85,6 +85,8 @@ MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
         """,
     ),
 }
+# What is kept of a batch, each with the run and the number of the batch in front.
+BATCH_TABLES: Final = ("batch", "attempt", "verdict")
 INSERT_RUN: Final = """
 INSERT INTO run SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   (SELECT coalesce(max(generation), 0) + 1 FROM run), ?, ?, ?, ?

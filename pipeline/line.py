@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.checker import CheckResult
     from pipeline.connection import Workspace
     from pipeline.delta.watermark import Since
+    from pipeline.distributed.cluster import Cluster
     from pipeline.errors import PipelineError
     from pipeline.journal_tables import Run
     from pipeline.outcomes import RowCounts
@@ -66,6 +67,7 @@ class ImportRequest:
             the source is read, normalised and encoded twice.
         command: The word the run is recorded under.
         since: Of a query, the rows to read; all, when not given.
+        cluster: Whose workers send; this process, when not given.
         on_mapping: Shown the mapping before anything is read to its end.
         on_run: Shown the name of the run; again when it is the rest of another one.
         on_workspace: Shown the workspace before the first write.
@@ -85,6 +87,7 @@ class ImportRequest:
     max_store_bytes: int = MAX_STORE_BYTES
     command: str = "import"
     since: Since | None = None
+    cluster: Cluster | None = None
     progress: ProgressView = NO_PROGRESS
     on_mapping: Callable[[Source, Mapping], None] = lambda _source, _mapping: None
     on_run: Callable[[str], None] = lambda _run_id: None

@@ -7,11 +7,12 @@ refused at once, and the message names the holder. The files stay behind and mea
 nothing without a holder.
 
 `lock_folder` keeps a work folder to one run, and `lock_verification` to one reading
-back beside it. `lock_workspace` keeps a workspace to one run among all that use the
-same folder of locks; two jobs with work folders of their own meet only when they are
-given one folder of locks in common. Not covered: another machine, and another user's
-folder. There the workspace has no lock that this tool could take; run the jobs of one
-workspace from one place.
+back beside it. `lock_partition` keeps a part of a run to one worker of a cluster.
+`lock_workspace` keeps a workspace to one run among all that use the same folder of
+locks; two jobs with work folders of their own meet only when they are given one folder
+of locks in common. Not covered: another machine, and another user's folder. There the
+workspace has no lock that this tool could take; run the jobs of one workspace from one
+place.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ LOCK_NAME: Final = "lock"
 HEALTH_LOCK_NAME: Final = "health.lock"
 _HOLDER_BYTES: Final = 400
 _HEALTH_TRIES: Final = 301  # longer than an alert may take in all
-_HEALTH_WAIT_S: Final = 0.1
+_WAIT_S: Final = 0.1
+# Longer than a worker waits for the scheduler and then for what it has in flight.
+PARTITION_PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,32 @@ def lock_workspace(
 
 
 @contextmanager
+def lock_partition(
+    folder: Path,
+    number: int,
+    *,
+    holder: Holder = _SELF,
+    patience_s: float = PARTITION_PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """
+    Be the only one who sends rows of a partition, or takes over its journal.
+
+    A worker that is given up by its cluster lets go within *patience_s*, unless it
+    does not run at all.
+
+    Raises:
+        LockedError: Another process has held it for so long.
+        CannotWriteError: The folder cannot be written, or its disk knows no locks.
+    """
+    advice = "it is a worker that was given up; end it, then run the same command"
+    told = (f"partition {number} of the run", "", advice)
+    path = folder / f"{number:06}.lock"
+    with _held_patiently(path, told, holder, int(patience_s / _WAIT_S), sleep):
+        yield
+
+
+@contextmanager
 def lock_health(
     folder: Path,
     *,
@@ -135,16 +164,29 @@ def lock_health(
         CannotWriteError: The folder cannot be written, or its disk knows no locks.
     """
     told = ("the health of the datasets", "", "the next run keeps it")
+    path = folder / HEALTH_LOCK_NAME
+    with _held_patiently(path, told, holder, _HEALTH_TRIES, sleep):
+        yield
+
+
+@contextmanager
+def _held_patiently(
+    path: Path,
+    told: tuple[str, str, str],
+    holder: Holder,
+    n_tries: int,
+    sleep: Callable[[float], None],
+) -> Iterator[None]:
+    """Hold one lock file as `_held`, and ask again while another one has it."""
     with ExitStack() as stack:
-        for left in reversed(range(_HEALTH_TRIES)):
+        for left in reversed(range(max(1, n_tries))):
             try:
-                held = _held(folder / HEALTH_LOCK_NAME, told, holder)
-                stack.enter_context(held)
+                stack.enter_context(_held(path, told, holder))
                 break
             except LockedError:
                 if not left:
                     raise
-                sleep(_HEALTH_WAIT_S)
+                sleep(_WAIT_S)
         yield
 
 

@@ -19,6 +19,7 @@ from pipeline.breaker import Breaker, Budget
 from pipeline.rates import RateBucket
 
 if TYPE_CHECKING:
+    from pipeline.rates import Bucket
     from pipeline.records import Verdict
 
 START_LIMIT: Final = 4
@@ -173,6 +174,8 @@ class Pacer:
         rate: Requests per second at most; spaced evenly, so that no window of a second
             sees a burst.
         max_wait_s: How long the service may be down before the run gives up.
+        leased: Where the places of a rate come from that others share; it takes the
+            place of *rate*.
         limit: Requests that may be in flight now.
         in_flight: Requests that are.
     """
@@ -180,11 +183,12 @@ class Pacer:
     concurrency: int | None = None
     rate: float | None = None
     max_wait_s: float = 900.0
+    leased: Bucket | None = None
     limit: int = field(default=START_LIMIT, init=False)
     in_flight: int = field(default=0, init=False)
     breaker: Breaker = field(default_factory=Breaker, init=False)
     budget: Budget = field(default_factory=Budget, init=False)
-    bucket: RateBucket = field(default_factory=RateBucket, init=False)
+    bucket: Bucket = field(init=False)
     _shut_from_s: float = field(default=-math.inf, init=False)
     _shut_until_s: float = field(default=-math.inf, init=False)
     _shut_before_s: float = field(default=0.0, init=False)
@@ -195,7 +199,7 @@ class Pacer:
     _deviation_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self.bucket.asked = self.rate
+        self.bucket = RateBucket(self.rate) if self.leased is None else self.leased
         if self.concurrency is not None:
             self.limit = self.concurrency
 
@@ -265,14 +269,20 @@ class Pacer:
         self.breaker.is_probing = is_probe
         return self._admit(Ticket(now_s, is_probe=is_probe, is_suspect=is_suspect))
 
+    def n_free(self, now_s: float) -> int:
+        """Return how many requests may leave now, but for their rate."""
+        if self.shut_s(now_s) > 0:
+            return 0
+        if self.breaker.is_open:
+            return 0 if self.breaker.is_probing else 1
+        return max(0, self.limit - self.in_flight)
+
     def _wait_s(self, now_s: float) -> float:
         if self.shut_s(now_s) > 0:
             return self.shut_s(now_s)
-        if self.breaker.is_open:
-            return math.inf if self.breaker.is_probing else 0.0
-        if self.in_flight >= self.limit:
+        if self.n_free(now_s) == 0:
             return math.inf
-        return self.bucket.wait_s(now_s)
+        return 0.0 if self.breaker.is_open else self.bucket.wait_s(now_s)
 
     def _admit(self, ticket: Ticket) -> Ticket:
         self.in_flight += 1

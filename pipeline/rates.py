@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 CUT: Final = 0.7
 RETURN_S: Final = 3.0
@@ -24,6 +24,22 @@ CUT_SPACING_S: Final = 1.0
 MEASURE_S: Final = 8.0
 MEASURE_MOST: Final = 256
 LEAST_SAMPLES: Final = 2
+
+
+class Bucket(Protocol):
+    """When the next request may leave; found here, or given by others."""
+
+    def wait_s(self, now_s: float) -> float:
+        """Return the seconds until the next place."""
+
+    def take(self, now_s: float) -> None:
+        """Take the place that is there now."""
+
+    def succeed(self, now_s: float) -> None:
+        """Count a request that was let in."""
+
+    def cut(self, now_s: float) -> None:
+        """Learn from a 429."""
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipeline.distributed.journals import take_over_all
 from pipeline.errors import CannotWriteError, LockedError
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import RunState
@@ -86,6 +87,7 @@ def purge_runs(
         fresh_scratch(work_dir),
         Journal.open(path, now=now) as journal,
     ):
+        take_over_all(journal, work_dir)  # what they prove is not to be lost
         _clear_verification(work_dir / FOLDER_NAME)
         runs = journal.runs()
         open_ids = {run.run_id for run in unfinished_runs(runs)}

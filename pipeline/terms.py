@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.resuming import ResumePlan
     from pipeline.retrying import Clock
     from pipeline.settings import DeliverySettings
+    from pipeline.turnstile import SharedLimiter
 
 LEAST_MAX_REJECTS: Final = 100
 MAX_REJECTED_SHARE: Final = 100  # one row of so many
@@ -40,6 +41,7 @@ class Terms:
         attempts: Batch number → attempts made before an interruption.
         suspects: Batches to be sent in halves at once.
         next_child_no: Number of the first part; the journal's next one if None.
+        shared: A limiter that other processes obey, in place of *rate*.
     """
 
     concurrency: int | None = None
@@ -53,6 +55,7 @@ class Terms:
     attempts: Mapping[int, int] = field(default_factory=dict)
     suspects: frozenset[int] = frozenset()
     next_child_no: int | None = None
+    shared: SharedLimiter | None = None
 
 
 def most_rejects(told: int | None, n_rows: int) -> int:

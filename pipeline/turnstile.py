@@ -9,29 +9,60 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.pacing import Mark
 from pipeline.verdict import TOO_MANY, is_failure, is_overload
 
 if TYPE_CHECKING:
     from pipeline.pacing import Pacer, Ticket
+    from pipeline.rates import Bucket
     from pipeline.records import Verdict
     from pipeline.retrying import Clock
+
+
+class SharedLimiter(Protocol):
+    """
+    A limiter that other processes obey as well.
+
+    Attributes:
+        places: Those that this process may use, for `Pacer.leased`.
+    """
+
+    @property
+    def places(self) -> Bucket:
+        """See above."""
+
+    async def ready(self, n_wanted: int) -> float:
+        """
+        See to it that *places* has one, if there is one.
+
+        Returns:
+            Seconds after which to ask again; 0 when there is a place.
+        """
+
+    def shut(self, seconds: float) -> None:
+        """Tell the others that the service asks to be left alone."""
 
 
 class Turnstile:
     """
     One for all workers of a delivery, or for all readers.
 
+    Args:
+        shared: Where the places of a rate come from, if others share them.
+
     Attributes:
         stopped: Set once, by `stop`; from then on nobody gets in.
         met: Set once the service was heard, or when nobody will be.
     """
 
-    def __init__(self, pacer: Pacer, clock: Clock) -> None:
+    def __init__(
+        self, pacer: Pacer, clock: Clock, shared: SharedLimiter | None = None
+    ) -> None:
         self._pacer = pacer
         self._clock = clock
+        self._shared = shared
         self._queue = asyncio.Lock()  # its holder is the one who is next
         self._changed: asyncio.Future[None] | None = None
         self.stopped = asyncio.Event()
@@ -47,6 +78,12 @@ class Turnstile:
         """
         async with self._queue:
             while not self.stopped.is_set():
+                n_free = self._pacer.n_free(self._clock.now())
+                if self._shared is not None and n_free:
+                    wait_s = await self._shared.ready(n_free)
+                    if wait_s > 0:
+                        await self.pause(wait_s)
+                        continue
                 found = self._pacer.enter(
                     self._clock.now(),
                     self._clock.chance() if cost else 0.0,
@@ -77,6 +114,8 @@ class Turnstile:
         )
         if verdict.retry_after_s is not None:
             self._pacer.shut(now_s, verdict.retry_after_s)
+            if self._shared is not None:
+                self._shared.shut(verdict.retry_after_s)
 
     def leave(self, ticket: Ticket) -> None:
         """Give the place back."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.addresses import (
     check_base_url,
     check_field,
+    check_scheduler,
     check_webhook,
     profile_path,
 )
@@ -140,3 +141,27 @@ def test_an_address_for_alerts_is_refused_unseen(address: str) -> None:
         check_webhook(address, "ALERTS")
 
     assert not address or address not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tls://10.0.0.7:8786", "tls://[::1]:1", "tcp://127.0.0.1:8786", "tcp://[::1]:1"],
+)
+def test_a_scheduler_is_reached_by_tls_or_on_this_machine(address: str) -> None:
+    check_scheduler(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("tcp://10.0.0.7:8786", "tcp:// is for this machine only"),
+        ("10.0.0.7:8786", "tls://HOST:PORT"),
+        ("tls://10.0.0.7", "tls://HOST:PORT"),
+        ("tls://:8786", "tls://HOST:PORT"),
+        ("tls://[x:8786", "tls://HOST:PORT"),
+        ("ws://10.0.0.7:8786", "tls://HOST:PORT"),
+    ],
+)
+def test_a_scheduler_that_talks_in_the_open_is_refused(address: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        check_scheduler(address)

@@ -43,6 +43,9 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delta.selecting",
                 "delta.shown",
                 "delta.watermark",
+                "distributed.hub",
+                "distributed.pace",
+                "distributed.partitions",
                 "encoder",
                 "folding",
                 "endings",
@@ -119,6 +122,7 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
                 "delivery",
                 "doctor",
                 "delta",
+                "distributed",
                 "erasures",
                 "export",
                 "feed",
@@ -353,6 +357,17 @@ def test_imports_have_no_cycle() -> None:
     for module in MODULES:
         visit(module, ())
     assert done == set(MODULES)
+
+
+def test_dask_is_known_in_one_place() -> None:
+    found = {
+        module
+        for module in MODULES
+        for name in imported(ast.parse(source_of(module)), module)
+        if top(name) in ("dask", "distributed")
+    }
+
+    assert found == {"distributed.dask_engine"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

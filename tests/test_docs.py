@@ -41,6 +41,7 @@ RUNNABLE = [
     ROOT / "README.md",
     DOCS / "tutorial.md",
     *sorted((DOCS / "howto").glob("*.md")),
+    DOCS / "scale.md",
 ]
 WRITTEN = [
     *RUNNABLE,
@@ -55,6 +56,8 @@ PAGES = [
     *(pytest.param(page, marks=pytest.mark.slow) for page in RUNNABLE[1:]),
 ]
 MAX_README_LINES = 150
+# Of Dask's own commands, in the recipes for clusters.
+FOREIGN_FLAGS = {"--nthreads", "--port", "--protocol"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CLAIM = re.compile(r"\s+# exits with (\d+)$")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -320,7 +323,7 @@ def test_every_command_and_flag_exists(page: Path) -> None:
         for command in commands().values()
         for parameter in command.params
         for option in parameter.opts
-    } | {"--help", "--version"}
+    } | {"--help", "--version", *FOREIGN_FLAGS}
     calls = {tuple(call.split()) for call in CALL.findall(text)}
 
     assert not set(FLAG.findall(text)) - known

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.distributed.pace import LeasedPlaces, Lot
 from pipeline.pacing import (
     FIRST_CONTACT,
     MAX_LIMIT,
@@ -385,3 +386,17 @@ def test_the_wait_is_never_shorter_than_asked_and_never_endless(
 
 def test_the_deadline_grows_with_the_body_up_to_three_minutes() -> None:
     assert [deadline_s(n) for n in (0, 1_000_000, 10**9)] == [60.0, 110.0, 180.0]
+
+
+def test_places_that_others_share_take_the_place_of_a_rate() -> None:
+    shared = LeasedPlaces()
+    pacer = Pacer(concurrency=2, rate=1.0, leased=shared)
+    assert pacer.enter(0.0, 0.5) == pytest.approx(0.02)  # none is held: look again
+    shared.add(0.0, Lot(2))
+    entered(pacer, 0.0)
+
+    assert pacer.n_free(0.0) == 1
+    entered(pacer, 0.0)
+    assert (pacer.n_free(0.0), pacer.enter(0.0, 0.5)) == (0, math.inf)
+    pacer.shut(0.0, 3.0)
+    assert (pacer.n_free(1.0), pacer.enter(1.0, 0.5)) == (0, 2.0)

@@ -3,7 +3,7 @@
 import pipeline
 
 NAMES = """
-    ApplyReport ApplyRequest Channels Checked Connector Continuation Credentials
+    ApplyReport ApplyRequest Channels Checked Cluster Connector Continuation Credentials
     DoctorReport DoctorRequest Ended Ending ExportReport ExportRequest FieldReport
     Finding Health Identifier ImportRequest Job Level PipelineError Plan PlanReport
     PlanRequest Postbox ProfileReply Purged ReconcileReport ReconcileRequest

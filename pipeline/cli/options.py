@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator for several options, shown in this order."""
+
     def decorate(command: F) -> F:
         for option in reversed(options):
             command = option(command)
@@ -65,28 +67,28 @@ values_option = click.option(
     is_flag=True,
     help="Show values of the examples in the report; masked when not given.",
 )
-talk_options = _stacked(
+talk_options = stacked(
     click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr."),
     click.option("--quiet", is_flag=True, help="No progress, no talk."),
 )
-address_options = _stacked(
+address_options = stacked(
     click.option("--base-url", metavar="URL", help="[default: $SYNERISE_BASE_URL]"),
     click.option("--ca-bundle", metavar="FILE", help="Trusted authorities, PEM."),
     click.option("--env-proxy", is_flag=True, help="Obey the proxy variables."),
 )
-remote_options = _stacked(
+remote_options = stacked(
     address_options,
     click.option(
         "--expect-workspace", metavar="GUID", help="Refuse any other workspace."
     ),
 )
-pace_options = _stacked(
+pace_options = stacked(
     click.option(
         "--concurrency", type=int, help="Requests in flight; found when not given."
     ),
     click.option("--rate", type=float, help="Requests a second at most."),
 )
-limit_options = _stacked(
+limit_options = stacked(
     click.option(
         "--max-rejects",
         type=int,
@@ -107,7 +109,7 @@ limit_options = _stacked(
         help="End after so long with 75, what is left pending.",
     ),
 )
-verify_options = _stacked(
+verify_options = stacked(
     click.option(
         "--verify",
         type=click.Choice(["sample", "all", "none"]),
@@ -150,7 +152,7 @@ max_deletes_option = click.option(
     help="Profiles that sync.mode: mirror may delete; one more, and nothing is sent. "
     "[default: 0]",
 )
-source_options = _stacked(
+source_options = stacked(
     click.option(
         "--format",
         "format_",
@@ -160,7 +162,7 @@ source_options = _stacked(
     click.option("--encoding", help="Of the source; UTF-8 when not given."),
     click.option("--delimiter", help="Of CSV; found when not given."),
 )
-row_options = _stacked(
+row_options = stacked(
     click.option(
         "--extra-columns",
         type=click.Choice(["attributes", "ignore", "refuse"]),
@@ -196,7 +198,7 @@ row_options = _stacked(
     click.option("--max-rows", type=int, help="Rows a request. [default: 1000]"),
     click.option("--max-bytes", type=int, help="Bytes a request. [default: 950000]"),
 )
-empty_options = _stacked(
+empty_options = stacked(
     click.option(
         "--allow-empty", is_flag=True, help="A file of 0 bytes is no error, but 0 rows."
     ),

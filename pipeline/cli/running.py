@@ -30,6 +30,7 @@ from pipeline.cli.beginning import (
     signals,
     talk_for,
 )
+from pipeline.cli.clusters import cluster_for
 from pipeline.cli.exit_codes import NOTHING_TO_DO, OK, exit_code_of_run
 from pipeline.cli.finishing import with_advice, write_summaries
 from pipeline.cli.next_steps import after_run
@@ -46,6 +47,7 @@ from pipeline.cli.render import (
 from pipeline.cli.render_verify import inline_lines, reading_line
 from pipeline.cli.watching import note, watch
 from pipeline.config import lock_dir, work_dir
+from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline import Connector, RunReport
@@ -58,6 +60,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run pass 1, and pass 2 unless it is a dry run; return the exit code."""
     began_s = time.monotonic()
     talk = talk_for(flags)
+    cluster = cluster_for(flags) if name == "import" else None
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
     if not flags["dry_run"]:
@@ -76,6 +79,7 @@ def run(name: str, sources: tuple[str, ...], flags: dict[str, Any]) -> int:
             is_replanned=flags.get("replan", False),
         ),
         command=name,
+        cluster=cluster,
     )
     return _run(request, connector, talk, flags, began_s)
 
@@ -84,6 +88,7 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
     """Go on with an interrupted run; return the exit code."""
     began_s = time.monotonic()
     talk = talk_for(flags)
+    cluster = cluster_for(flags)
     found = found_job(flags["config"])
     folder = work_dir(flags["work_dir"], found)
     if run_id is None:
@@ -97,6 +102,11 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         run_id = runs[0].run_id
     plan_id = plan_to_resume(folder, run_id)
     if plan_id is not None:
+        if cluster is not None:
+            raise SettingsError(
+                f"run {plan_id} applies a plan, which this process sends: leave "
+                "--engine out"
+            )
         return apply(folder, plan_id, flags, began_s)
     job = job_to_resume(remembered_job(folder, run_id), flags)
     _watch(job, found, folder, flags)
@@ -106,6 +116,7 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         lock_dir=lock_dir(),
         continuation=Continuation(run_id, is_replanned=flags["replan"]),
         command="resume",
+        cluster=cluster,
     )
     return _run(request, connector_for(job, flags), talk, flags, began_s)
 

@@ -29,6 +29,7 @@ from pipeline.delta.lanes import Sending
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan_files import read_plan
 from pipeline.delta.reading_back import planned_waves
+from pipeline.distributed.journals import take_over_all
 from pipeline.errors import (
     PipelineError,
 )
@@ -127,6 +128,7 @@ def _at_work(
             time=request.lease_time,
         ) as store,
     ):
+        take_over_all(journal, request.work_dir)  # none of them is at work any more
         yield journal, store
 
 

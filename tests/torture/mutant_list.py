@@ -402,6 +402,29 @@ OTHERS: Final = (
         ("no jitter", "chance=self._chance()", "chance=1.0"),
     ),
     *_of(
+        "distributed/hub.py",
+        ("test_distributed_hub.py",),
+        (
+            "a worker that was given up goes on",
+            "if self.n_stops or turn != self._turns.get(turn.number):",
+            "if self.n_stops:",
+        ),
+    ),
+    *_of(
+        "distributed/pace.py",
+        ("test_distributed_pace.py",),
+        (
+            "a worker waits for Retry-After alone",
+            "if shut_s > 0:",
+            "if shut_s > 3600:",
+        ),
+        (
+            "a place is good for ever",
+            "self._places[0][1] <= now_s",
+            "self._places[0][1] <= 0",
+        ),
+    ),
+    *_of(
         "pacing.py",
         ("test_pacing.py",),
         (
@@ -416,13 +439,13 @@ OTHERS: Final = (
         ),
         (
             "one request too many in flight",
-            "if self.in_flight >= self.limit:",
-            "if self.in_flight > self.limit:",
+            "return max(0, self.limit - self.in_flight)",
+            "return max(0, self.limit - self.in_flight + 1)",
         ),
         (
             "many probes at once",
-            "return math.inf if self.breaker.is_probing else 0.0",
-            "return 0.0",
+            "return 0 if self.breaker.is_probing else 1",
+            "return 1",
         ),
         (
             "repetitions cost nothing",

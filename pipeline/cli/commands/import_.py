@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.clusters import cluster_options
 from pipeline.cli.options import (
     empty_options,
     job_option,
@@ -35,6 +36,7 @@ from pipeline.cli.running import run
 @click.option("--fresh", is_flag=True, help="Begin anew; continue no earlier run.")
 @replan_option
 @pace_options
+@cluster_options
 @limit_options
 @verify_options
 @remote_options

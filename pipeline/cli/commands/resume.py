@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.clusters import cluster_options
 from pipeline.cli.options import (
     address_options,
     job_option,
@@ -27,6 +28,7 @@ from pipeline.cli.running import resume
 @work_dir_option
 @replan_option
 @pace_options
+@cluster_options
 @limit_options
 @verify_options
 @address_options
