@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.sources.rows import BATCH_ROWS, Rows, query_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # A frame can hold these years, and no field can.
 _EARLIEST: Final = "0002-01-01"
@@ -38,18 +38,26 @@ def within_years(moment: str, kind: str, before_christ: str) -> str:
     )
 
 
-def rows_of_stream(stream: pl.LazyFrame, cells: Sequence[pl.Expr], place: str) -> Rows:
+def rows_of_stream(
+    stream: pl.LazyFrame,
+    cells: Sequence[pl.Expr],
+    place: str,
+    on_begin: Callable[[Iterator[pl.DataFrame]], None] = lambda _: None,
+) -> Rows:
     """
     Return the rows of an Arrow stream.
 
     Args:
         cells: What becomes of its columns.
         place: Of the database, for messages.
+        on_begin: Given what reads the stream, in a thread of polars. Whoever owns the
+            stream has to read that to its end before he closes it.
     """
 
     def frames() -> Iterator[pl.DataFrame]:
         n_rows = 0
         batches = stream.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        on_begin(batches)
         try:
             for batch in batches:
                 yield batch.select(cells)

@@ -7,7 +7,8 @@ as the text that the database itself writes, so no driver can read it in another
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -26,7 +27,7 @@ from pipeline.sources.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _BATCH_BYTES: Final = 1 << 20
@@ -70,7 +71,26 @@ def open_rows(query: str, connection: str, folder: Path) -> Iterator[Rows]:
         except adbc.Error as error:
             raise query_failed(place, str(error), sqlstate=error.sqlstate) from None
         cells = [_cells(name, kind) for name, kind in types.items()]
-        yield rows_of_stream(stream, cells, place)
+        begun: list[Iterator[pl.DataFrame]] = []
+        try:
+            yield rows_of_stream(stream, cells, place, begun.append)
+        except BaseException:
+            _cut_off(cursor, begun)
+            raise
+
+
+def _cut_off(cursor: Any, begun: Iterable[Iterator[pl.DataFrame]]) -> None:  # noqa: ANN401
+    """
+    End a query that nobody reads any more.
+
+    A thread of polars may be in the middle of the stream; closing it then would end
+    the process with a fault of its memory.
+    """
+    with suppress(adbc.Error):
+        cursor.adbc_cancel()
+    for batches in begun:
+        with suppress(pl.exceptions.PolarsError):
+            deque(batches, maxlen=0)
 
 
 def _types(cursor: Any, query: str, place: str) -> dict[str, str]:  # noqa: ANN401

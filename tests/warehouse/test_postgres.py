@@ -217,7 +217,10 @@ def test_a_database_that_goes_away_ends_everything(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_stop_ends_a_long_query(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_times", range(20))
+def test_a_stop_ends_a_long_query(url: str, tmp_path: Path, n_times: int) -> None:
+    del n_times  # a thread that reads on after the end shows only now and then
+
     def stop() -> None:
         raise InterruptedRunError("stopped")
 
