@@ -16,11 +16,11 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from pipeline.cli.memory import peak_rss_bytes
 from pipeline.delta.changes import GONE, STATE_KEYS, WHOLE, compare_bucket, whole_digest
 from pipeline.delta.digest_set import DigestSet, spans
 from pipeline.delta.digests import KEY_COLUMNS, digests_of
@@ -149,7 +149,7 @@ if __name__ == "__main__":
     if _told[:1] and _told[0] in STEPS:
         _result = STEPS[_told[0]](Path(_told[2]), int(_told[1]))
         _result["cpu_s"] = round(time.process_time(), 1)
-        _result["peak_mb"] = round(getrusage(RUSAGE_SELF).ru_maxrss / 1024)
+        _result["peak_mb"] = round(peak_rss_bytes() / 1e6)
         print(json.dumps(_result))
     else:
         with tempfile.TemporaryDirectory(dir=_told[1] if _told[1:] else None) as _name:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from pipeline.cli.memory import peak_rss_bytes
 from pipeline.settings import SourceSettings
 from pipeline.spool import spooled
 
@@ -61,7 +61,7 @@ def measure(connection: str) -> dict[str, Any]:
         few = f"{QUERY} LIMIT 1000"
         source = SourceSettings(query=few, connection=SecretStr(connection))
         spooled(source, Path(folder) / "few")
-        before = peak_bytes()
+        before = peak_rss_bytes()
         began_s = time.monotonic()
         source = SourceSettings(query=QUERY, connection=SecretStr(connection))
         found = spooled(source, Path(folder) / "all").source
@@ -69,17 +69,10 @@ def measure(connection: str) -> dict[str, Any]:
         (path,) = map(Path, found.paths)
         return {
             "seconds": round(seconds, 2),
-            "over_baseline_bytes": peak_bytes() - before,
+            "over_baseline_bytes": peak_rss_bytes() - before,
             "baseline_bytes": before,
             "spool_bytes": path.stat().st_size,
         }
-
-
-def peak_bytes() -> int:
-    """Return the most memory this program held; `ru_maxrss` would have its parent's."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(kib) * 1024
 
 
 def roads(folder: Path, rows: int, url: str) -> dict[str, str]:

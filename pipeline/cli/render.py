@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import textwrap
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cli.memory import peak_rss_bytes
 from pipeline.cli.talking import to_nowhere
 from pipeline.contract import IDENTIFIERS, ROW_CODES
 from pipeline.plain_text import counted, forecast, size
@@ -34,13 +34,6 @@ SUMMARY_VERSION: Final = 1
 SHOWN_ROWS: Final = 2
 SHOWN_REASONS: Final = 3
 SHOWN_FINDINGS: Final = 5
-_KB: Final = 1024
-
-
-def peak_rss_bytes() -> int:
-    """Return the largest memory this process ever had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * _KB
 
 
 def mapping_lines(mapping: Mapping) -> list[str]:

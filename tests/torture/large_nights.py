@@ -5,7 +5,6 @@ The source is a CSV file of a million rows every night; the CRM is the sandbox, 
 profiles in a file of its own, and all of them are compared every morning.
 """
 
-import resource
 import sys
 import time
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from pipeline.cli.memory import peak_rss_bytes
 from torture.crowd import Size
 from torture.proof import Chapter, Figure
 from torture.thirty_nights import N_NIGHTS, Month, figures, lived
@@ -38,7 +38,9 @@ def prove(n: int | None) -> Chapter:
 
     month = anyio.run(lived, n_nights, size, 5, tell)
     first_s, *others_s = (after - before for before, after in pairwise(marks_s))
-    peak_mb = _peak_mb()
+    peak_mb = peak_rss_bytes() / 1e6
+    # A few people say nothing of it, and a test of them is one of many in its process.
+    is_bound = n is None
     return Chapter(
         "A month of nights, a million people",
         f"The month above with {size.n_people:,} people: the first night sends all of "
@@ -58,13 +60,8 @@ def prove(n: int | None) -> Chapter:
             Figure(
                 "most memory, the sandbox included",
                 f"{peak_mb:,.0f} MB",
-                f"less than {MOST_PEAK_MB:,} MB",
-                peak_mb < MOST_PEAK_MB,
+                f"less than {MOST_PEAK_MB:,} MB" if is_bound else "",
+                not is_bound or peak_mb < MOST_PEAK_MB,
             ),
         ),
     )
-
-
-def _peak_mb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
