@@ -13,6 +13,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import time
 import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
+SAFE_TO_WATCH: Final = (3, 12)
 # Each of its processes would show pages about itself to everybody on this machine.
 NO_PAGES: Final[dict[str, list[str]]] = {
     "distributed.scheduler.http.routes": [],
@@ -172,6 +174,23 @@ class Deaf(WorkerPlugin):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class Unwatched(WorkerPlugin):  # type: ignore[misc]
+    """
+    Ends Dask's profiler where it can halt a worker for ever.
+
+    Python 3.11 may collect garbage inside of `sys._current_frames`, and then waits for
+    itself (python/cpython#106883, seen here; dask/distributed#8616).
+    """
+
+    name = "crm-pipeline-unwatched"
+
+    def setup(self, worker: Any) -> None:  # noqa: ANN401 - Dask is not typed
+        """End it; what it has seen stays."""
+        profiler = worker.periodic_callbacks.get("profile")
+        if profiler is not None and sys.version_info < SAFE_TO_WATCH:
+            profiler.stop()
+
+
 class DaskEngine:
     """A `cluster.Engine`."""
 
@@ -238,6 +257,7 @@ async def opened(
             )
             address = local.scheduler_address
         client = await stack.enter_async_context(_client(address, security))
+        await stack.enter_async_context(_unwatched(client))
         if cluster.scheduler is None:
             await client.register_plugin(Deaf())
         await stack.enter_async_context(_hub(client, run_id, rate))
@@ -328,6 +348,16 @@ async def _client(address: str, security: Any) -> AsyncIterator[Any]:  # noqa: A
         yield client
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def _unwatched(client: Any) -> AsyncIterator[None]:  # noqa: ANN401
+    await client.register_plugin(Unwatched())
+    try:
+        yield
+    finally:  # a worker of others, that comes later, may not know the tool
+        if client.status == "running":
+            await client.unregister_worker_plugin(Unwatched.name)
 
 
 @asynccontextmanager
