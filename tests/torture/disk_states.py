@@ -10,6 +10,7 @@ names certain, and of later ones those up to some point. Pure.
 
 import random
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -132,22 +133,34 @@ def whole(file: _File) -> bytes:
 
 
 def after(file: _File, fate: Fate, chance: random.Random) -> bytes:
-    """Return one content that a file may have."""
+    """
+    Return one content that a file may have.
+
+    Cost: memory of two contents, however much was written since.
+    """
     if fate is Fate.GONE:
         return bytes(file.sure)
     if fate is Fate.KEPT:
         return whole(file)
-    contents = [bytearray(file.sure)]
+    sizes = [len(file.sure)]
     for op in file.since:
-        contents.append(bytearray(contents[-1]))
-        _apply(contents[-1], op)
-    size = len(chance.choice(contents))
+        end = op.place + len(op.data)
+        sizes.append(op.place if op.what is What.SIZED else max(sizes[-1], end))
+    moments = range(len(sizes))
+    size = sizes[chance.choice(moments)]
     unit = PAGE if fate is Fate.PAGES else SECTOR
-    mixed = bytearray()
+    chosen = defaultdict(list)
     for at in range(0, size, unit):
-        # A part that was never written up to here reads as zeros.
-        mixed += bytes(chance.choice(contents)[at : at + unit]).ljust(unit, b"\0")
-    return bytes(mixed[:size])
+        chosen[chance.choice(moments)].append(at)
+    content, mixed = bytearray(file.sure), bytearray(size)
+    for moment in moments:
+        if moment:
+            _apply(content, file.since[moment - 1])
+        for at in chosen[moment]:
+            # A part that was never written up to here reads as zeros.
+            found = content[at : min(at + unit, size)]
+            mixed[at : at + len(found)] = found
+    return bytes(mixed)
 
 
 class Disk:

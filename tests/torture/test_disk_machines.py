@@ -1,6 +1,7 @@
 """The machines that break the disk, in short, and that they can fail."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,55 @@ def test_with_its_folder_everything_in_it_is_lost() -> None:
         "work": None,
         "work/a": b"",
     }
+
+
+@pytest.mark.parametrize("fate", [Fate.PAGES, Fate.SECTORS])
+def test_every_part_of_an_unflushed_file_is_as_it_was_at_some_moment(
+    fate: Fate,
+) -> None:
+    """Against the plain way, which keeps every content that there was."""
+    for seed in range(60):
+        dice = random.Random(seed)  # noqa: S311 - a disk's dice
+        ops = DRAFT + FLUSH + FOLDER
+        contents = [bytearray(b"a" * 1024)]
+        for n in range(dice.randrange(1, 12)):
+            before = contents[-1]
+            if dice.random() < 0.2:
+                size = dice.randrange(9_000)
+                ops += written((What.SIZED, 1, size, b"", "", ""))
+                contents.append((before + bytes(size))[:size])
+            else:
+                at, data = dice.randrange(8_000), bytes([n + 98]) * dice.randrange(900)
+                ops += written((What.WRITTEN, 1, at, data, "", ""))
+                held = before + bytes(max(0, at + len(data) - len(before)))
+                contents.append(held[:at] + data + held[at + len(data) :])
+        found = disk_after(ops).lose_power(fate, dice)["draft"]
+
+        assert found is not None
+        assert len(found) in {len(each) for each in contents}
+        unit = 4096 if fate is Fate.PAGES else 512
+        for at in range(0, len(found), unit):
+            part = found[at : at + unit]
+            legal = {
+                bytes(c[at : at + len(part)]).ljust(len(part), b"\0") for c in contents
+            }
+            assert part in legal
+
+
+def test_a_file_that_is_never_flushed_needs_memory_of_two_and_not_of_all() -> None:
+    size = 2**20
+    ops = DRAFT + FLUSH + FOLDER
+    ops += written(*((What.WRITTEN, 1, size - n, b"b", "", "") for n in range(1, 201)))
+    disk = disk_after(ops)
+    tracemalloc.start()
+    try:
+        found = disk.lose_power(Fate.PAGES, DICE)["draft"]
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found is not None
+    assert peak_bytes < 10 * size
 
 
 @pytest.mark.slow
