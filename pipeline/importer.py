@@ -302,13 +302,17 @@ def _batches(
 
 
 def _delegated(sending: _Sending) -> Delegation:
+    line = sending.line
     return Delegation(
-        line=sending.line,
+        job=line.request.job,
+        run_folder=line.folder,
+        scratch=line.scratch,
         run=sending.run,
         journal=sending.journal,
         remote=sending.connector.remote,
         n_rows=sending.check.n_sendable,
         resumed=sending.resumed,
+        stop=line.request.stop,
         clock=sending.connector.clock,
     )
 

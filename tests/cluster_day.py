@@ -77,7 +77,11 @@ class Driver:
     process: subprocess.Popen[str]
 
     def ended(self) -> Ended:
-        out, said = self.process.communicate(timeout=PATIENCE_S)
+        try:
+            out, said = self.process.communicate(timeout=PATIENCE_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
         code = self.process.returncode
         return Ended(code, n_hits=0, took_s=0.0, out=out, said=said)
 

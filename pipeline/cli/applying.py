@@ -30,6 +30,7 @@ from pipeline.cli.beginning import (
     signals,
     talk_for,
 )
+from pipeline.cli.clusters import cluster_for
 from pipeline.cli.exit_codes import exit_code_of_run
 from pipeline.cli.finishing import with_advice, write_summaries
 from pipeline.cli.next_steps import after_night, after_plan, apply_command
@@ -103,6 +104,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
         began_s: When the command began.
     """
     talk = talk_for(flags)
+    cluster = cluster_for(flags)
     talk.say(f"work folder: {folder}", event="begun", work_dir=str(folder))
     talk.voice.run_id = plan_id
     planned = read_plan(folder / "runs" / plan_id)
@@ -117,6 +119,7 @@ def apply(folder: Path, plan_id: str, flags: dict[str, Any], began_s: float) -> 
         lock_dir=lock_dir(),
         is_replanned=flags.get("replan", False),
         max_deletes=flags.get("max_deletes"),
+        cluster=cluster,
         progress=talk.progress,
         on_workspace=lambda workspace: _say_workspace(talk, workspace),
         on_resume=lambda run, resumed: talk.say(
@@ -156,6 +159,7 @@ def placed(told: str, flags: dict[str, Any]) -> tuple[Path, str]:
 def _planning(
     name: str, sources: tuple[str, ...], talk: Talk, flags: dict[str, Any]
 ) -> tuple[PlanRequest, Connector]:
+    cluster = cluster_for(flags) if name == "sync" else None
     found = found_job(flags["config"])
     job, folder = job_of(found, sources, flags)
     refuse_idle_budgets(job, flags)
@@ -167,6 +171,7 @@ def _planning(
         folder,
         lock_dir=lock_dir(),
         command=name,
+        cluster=cluster,
         progress=talk.progress,
         on_mapping=lambda source, mapping: show_mapping(
             talk, flags, source.kind, mapping

@@ -47,7 +47,6 @@ from pipeline.cli.render import (
 from pipeline.cli.render_verify import inline_lines, reading_line
 from pipeline.cli.watching import note, watch
 from pipeline.config import lock_dir, work_dir
-from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline import Connector, RunReport
@@ -102,11 +101,6 @@ def resume(run_id: str | None, flags: dict[str, Any]) -> int:
         run_id = runs[0].run_id
     plan_id = plan_to_resume(folder, run_id)
     if plan_id is not None:
-        if cluster is not None:
-            raise SettingsError(
-                f"run {plan_id} applies a plan, which this process sends: leave "
-                "--engine out"
-            )
         return apply(folder, plan_id, flags, began_s)
     job = job_to_resume(remembered_job(folder, run_id), flags)
     _watch(job, found, folder, flags)

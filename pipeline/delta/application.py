@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from pipeline.delta.applied_files import Applied
     from pipeline.delta.plan import Plan
     from pipeline.delta.reading_back import CanaryReport
-    from pipeline.errors import (
-        PipelineError,
-    )
+    from pipeline.distributed.cluster import Cluster
+    from pipeline.errors import PipelineError
     from pipeline.journal_tables import Run
     from pipeline.outcomes import RowCounts
     from pipeline.progress import ProgressView
@@ -50,6 +49,7 @@ class ApplyRequest:
         command: The word the run is recorded under: `apply` or `sync`.
         is_replanned: Of an interrupted run, what is not proven may be sent in new
             bodies.
+        cluster: Whose workers send; this process, when not given.
         max_deletes: Another bound than that of the job; looked at when a plan is begun.
         now: Seconds since 1970.
         lease_time: The time of the lock of a state on object storage.
@@ -63,6 +63,7 @@ class ApplyRequest:
     command: str = "apply"
     is_replanned: bool = False
     max_deletes: int | None = None
+    cluster: Cluster | None = None
     progress: ProgressView = NO_PROGRESS
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_resume: Callable[[Run, ResumePlan], None] = lambda _run, _plan: None

@@ -29,6 +29,7 @@ from pipeline.delta.lanes import Sending
 from pipeline.delta.places import opened_state
 from pipeline.delta.plan_files import read_plan
 from pipeline.delta.reading_back import planned_waves
+from pipeline.distributed.cluster import reach
 from pipeline.distributed.journals import take_over_all
 from pipeline.errors import (
     PipelineError,
@@ -67,8 +68,11 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
         AccessError, RemoteError, ContractError: Before anything was sent.
         LockedError: Another run holds the work folder, or writes to the workspace.
         JournalDamagedError, CannotWriteError: The disk of the work folder.
+        UnreachableError: There is no scheduler where one was named.
     """
     check_base_url(connector.remote.base_url)
+    if request.cluster is not None:
+        await reach(request.cluster)
     make_work_dir(request.work_dir)
     with (
         lock_folder(request.work_dir),
@@ -88,11 +92,10 @@ async def apply_plan(request: ApplyRequest, connector: Connector) -> ApplyReport
                 if resumed is not None:
                     request.on_resume(run, resumed)
                 sending = Sending(
-                    folder=request.folder,
-                    progress=request.progress,
-                    stop=request.stop,
-                    now=request.now,
+                    request=request,
+                    scratch=scratch,
                     plan=plan,
+                    run=run,
                     job=job,
                     journal=journal,
                     client=client,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.delta.application import ApplyRequest
 from pipeline.delta.applier import apply_plan
 from pipeline.delta.planner import make_plan
+from pipeline.distributed.cluster import reach
 from pipeline.errors import LimitError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ async def run_sync(
     Raises:
         As `make_plan` and `apply_plan`.
     """
+    if request.line.cluster is not None:
+        await reach(request.line.cluster)
     planned = await make_plan(request, connector)
     if planned.plan is None:
         return SyncReport(planned, error=planned.run.error)
@@ -63,6 +66,7 @@ async def run_sync(
         planned.plan.plan_id,
         lock_dir=line.lock_dir,
         command="sync",
+        cluster=line.cluster,
         progress=line.progress,
         on_verify=line.on_verify,
         stop=line.stop,

@@ -1,1 +1,1 @@
-"""An import whose rows are sent by the workers of a cluster."""
+"""A run whose rows are sent by the workers of a cluster."""

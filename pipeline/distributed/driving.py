@@ -1,9 +1,10 @@
 """
-An import whose rows are sent by workers: the driver cuts, hands out, adds up.
+A run whose rows are sent by workers: the driver cuts, hands out, adds up.
 
-Pass 1 and everything after the last verdict are those of one machine. Between them the
-rows that go out are cut into partitions, each is sent by one worker, and the journals
-of all are taken over into that of the run. On disk are a few partitions at a time.
+What is before the first row and after the last verdict is that of one machine. Between
+them the rows that go out are cut into partitions, each is sent by one worker, and the
+journals of all are taken over into that of the run. On disk are a few partitions at a
+time.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
     from pipeline.distributed.work import PartitionReport
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
-    from pipeline.line import Line
     from pipeline.records import Encoded
     from pipeline.resuming import ResumePlan
     from pipeline.retrying import Clock
+    from pipeline.settings import Job
+    from pipeline.stopping import StopSignal
 
 LOOK_S: Final = 0.25
 LAST_WORDS_S: Final = 60.0
@@ -53,23 +55,29 @@ class Delegation:
     What is handed to workers.
 
     Attributes:
+        job: How to send, and how to log in.
+        run_folder: Of the run, where all workers see it.
+        scratch: For rows on their way; likewise.
         run: It names the workspace, too.
         n_rows: All rows of the run that can be sent.
         resumed: What of them was recorded before.
     """
 
-    line: Line
+    job: Job
+    run_folder: Path
+    scratch: Path
     run: Run
     journal: Journal
     remote: RemoteSettings
     n_rows: int
     resumed: ResumePlan | None
+    stop: StopSignal
     clock: Clock
 
     @property
     def folder(self) -> Path:
         """Of the journals of partitions."""
-        return self.line.folder / FOLDER_NAME
+        return self.run_folder / FOLDER_NAME
 
     def task(self, partition: Partition, rows: Path) -> PartitionTask:
         """Return what travels to the worker."""
@@ -79,7 +87,7 @@ class Delegation:
             partition=partition,
             rows=rows.absolute(),
             folder=self.folder.absolute(),
-            settings=settings_to_send(self.line.request.job),
+            settings=settings_to_send(self.job),
             base_url=remote.base_url,
             ca_bundle=remote.ca_bundle,
             env_proxy=remote.env_proxy,
@@ -112,7 +120,7 @@ async def deliver_on_cluster(
     """
     error: BaseException | None = None
     try:
-        delivery = what.line.request.job.delivery
+        delivery = what.job.delivery
         opened = engine_of(cluster)(cluster, run_id=what.run.run_id, rate=delivery.rate)
         async with opened as engine:
             await _drive(encoded, what, engine, on_progress)
@@ -121,7 +129,7 @@ async def deliver_on_cluster(
     except OSError:
         error = PatienceEndedError(_GONE)
     try:
-        await asyncio.to_thread(take_over, what.journal, what.line.folder)
+        await asyncio.to_thread(take_over, what.journal, what.run_folder)
     except PipelineError as failed:
         error = gravest(error, failed)
     if error is not None:
@@ -135,7 +143,7 @@ async def _drive(
     on_progress: Callable[[DeliveryReport], None],
 ) -> None:
     n_places = await engine.n_places()
-    n_rows = rows_a_partition(what.n_rows, what.line.limits.max_rows, n_places)
+    n_rows = rows_a_partition(what.n_rows, what.job.delivery.max_rows, n_places)
     cuts = cut_into_partitions(encoded, what.resumed, n_rows)
     await _Driver(what, engine, _Preparation(what, cuts), on_progress).run()
 
@@ -150,7 +158,7 @@ class _Preparation:
     ) -> None:
         self._what = what
         self._cuts = cuts
-        self._folder = make_private_dir(what.line.scratch / FOLDER_NAME)
+        self._folder = make_private_dir(what.scratch / FOLDER_NAME)
         resumed = what.resumed
         run_id = what.run.run_id
         self._known = [] if resumed is None else what.journal.batches(run_id)
@@ -189,7 +197,7 @@ class _Driver:
         self._engine = engine
         self._preparation = preparation
         self._show = show
-        self._delivery = told = what.line.request.job.delivery
+        self._delivery = told = what.job.delivery
         n_before = 0 if what.resumed is None else what.resumed.n_rejected
         most = most_rejects(told.max_rejects, what.n_rows)
         self._most_rejects = max(0, most - n_before)
@@ -298,7 +306,7 @@ class _Driver:
         most_s = self._delivery.max_duration
         if most_s is not None and self._report.seconds > most_s:
             self._fail(out_of_time(most_s))
-        stop = self._what.line.request.stop
+        stop = self._what.stop
         if stop.n_requests:
             self._fail(stop.error())
         n_stops = max(stop.n_requests, int(self._error is not None))

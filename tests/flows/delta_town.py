@@ -13,6 +13,7 @@ import polars as pl
 from pipeline import (
     ApplyReport,
     ApplyRequest,
+    Cluster,
     Connector,
     ImportRequest,
     Job,
@@ -43,6 +44,14 @@ def people(n: int = N_PEOPLE) -> dict[str, list[str]]:
     }
 
 
+def of_three_shapes(n: int) -> dict[str, list[str]]:
+    rows = people(n)
+    for i in range(0, n, 7):
+        rows[f"C{i}"][0] = ""
+    rows["C100"][1] = "A name that is the longest of all"
+    return rows
+
+
 @dataclass
 class Town:
     """A work folder, a source that changes from night to night, and a CRM."""
@@ -55,6 +64,7 @@ class Town:
     settings: dict[str, Any] = field(default_factory=dict)
     key: str = KEY
     stop: StopSignal = field(default_factory=StopSignal)
+    cluster: Cluster | None = None
 
     @property
     def work_dir(self) -> Path:
@@ -73,7 +83,9 @@ class Town:
         return Job.model_validate(told | self.settings)
 
     def request(self, **more: Any) -> PlanRequest:
-        line = ImportRequest(self.job, self.work_dir, stop=self.stop)
+        line = ImportRequest(
+            self.job, self.work_dir, cluster=self.cluster, stop=self.stop
+        )
         return PlanRequest(line, self.key, **{"now": self.time.wall} | more)
 
     async def plan(self, **more: Any) -> PlanReport:
@@ -90,7 +102,11 @@ class Town:
     async def apply_id(
         self, plan_id: str, connector: Connector | None = None, **more: Any
     ) -> ApplyReport:
-        told: dict[str, Any] = {"now": self.time.wall, "stop": self.stop}
+        told: dict[str, Any] = {
+            "now": self.time.wall,
+            "stop": self.stop,
+            "cluster": self.cluster,
+        }
         request = ApplyRequest(self.work_dir, plan_id, **told | more)
         return await apply_plan(request, connector or self.connector)
 
@@ -113,7 +129,7 @@ class Town:
         held = self.held()
         for name, (email, first, city, consent) in self.rows.items():
             profile = held[name]
-            assert profile["email"] == email
+            assert profile["email"] == (email or None)
             assert profile["firstName"] == first
             assert city in ("", profile["city"])
             assert profile["agreements"]["email"] is (consent == "yes")
@@ -141,6 +157,19 @@ class Stopping(Wire):
             if self._left == 0:
                 self._stop.request()
         return reply
+
+
+class Forgetful(Wire):
+    """Loses a field of every batch, as a CRM that knows another name for it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == BATCH_PATH:
+            body = request.content.replace(b'"city"', b'"town"')
+            kept = {k: v for k, v in request.headers.items() if k != "content-length"}
+            request = httpx.Request(
+                request.method, request.url, headers=kept, content=body
+            )
+        return await super().handle_async_request(request)
 
 
 class Deaf(Wire):

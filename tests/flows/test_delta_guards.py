@@ -6,7 +6,7 @@ import httpx
 import polars as pl
 import pytest
 
-from flows.delta_town import N_PEOPLE, people, town
+from flows.delta_town import N_PEOPLE, Forgetful, of_three_shapes, town
 from pipeline.contract import BATCH_PATH
 from pipeline.errors import LimitError, SettingsError
 from sandbox_driver import Wire
@@ -76,19 +76,6 @@ async def test_values_of_a_field_that_is_not_mapped_are_refused(tmp_path: Path) 
             await at.plan()
 
 
-class Forgetful(Wire):
-    """Loses a field of every batch, as a CRM that knows another name for it."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path == BATCH_PATH:
-            body = request.content.replace(b'"city"', b'"town"')
-            kept = {k: v for k, v in request.headers.items() if k != "content-length"}
-            request = httpx.Request(
-                request.method, request.url, headers=kept, content=body
-            )
-        return await super().handle_async_request(request)
-
-
 class Refusing(Wire):
     """Refuses every row."""
 
@@ -96,14 +83,6 @@ class Refusing(Wire):
         if request.url.path == BATCH_PATH:
             return httpx.Response(400, stream=httpx.ByteStream(b"{}"))
         return await super().handle_async_request(request)
-
-
-def of_three_shapes(n: int) -> dict[str, list[str]]:
-    rows = people(n)
-    for i in range(0, n, 7):
-        rows[f"C{i}"][0] = ""
-    rows["C100"][1] = "A name that is the longest of all"
-    return rows
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""An import by two worker processes: the same CRM and outcomes as by one machine."""
+"""Runs by two worker processes: the same CRM and outcomes as by one machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if find_spec("distributed") is None:
 
 from cluster_day import (
     BATCH_ROWS,
+    PACE,
     TWO_WORKERS,
+    Driver,
     arrivals,
     equation,
     most_in_a_second,
@@ -105,6 +107,29 @@ def test_a_driver_that_dies_is_resumed_by_one_machine(tmp_path: Path) -> None:
     assert resumed.summary["rows"]["accepted"] == n_profiles == N_ROWS
     assert n_twice <= 4  # two places in flight of each worker
     assert equation(resumed.summary) == N_ROWS + 11
+
+
+def test_a_night_loses_a_worker_and_the_next_one_has_nothing_to_send(
+    tmp_path: Path,
+) -> None:
+    with place(tmp_path, parse_weather("slow=1,slow_s=0.1")) as day:
+        write_people(day.folder, N_ROWS)
+        words = ("people.csv", *PACE, *TWO_WORKERS)
+        driver = Driver(day, day.start("sync", *words))
+        driver.wait_for_batches(15)  # what goes first is in five at most
+        worker_processes(driver.process.pid)[0].kill()
+        first = driver.ended()
+        n_twice, n_profiles = sent_twice(day), len(day.crm())
+        n_batches = day.n_batches()
+        second = day.run("sync", *words)
+        n_more = day.n_batches() - n_batches
+
+    assert (first.code, first.said) == (3, "")
+    assert first.summary["rows"]["accepted"] == n_profiles == N_ROWS
+    assert n_twice <= 2  # its two places in flight
+    assert second.code == 3, second.said
+    assert second.summary["rows"]["unchanged"] == N_ROWS
+    assert n_more == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli.applying import apply, placed
+from pipeline.cli.clusters import cluster_options
 from pipeline.cli.options import (
     address_options,
     job_option,
@@ -30,6 +31,7 @@ from pipeline.cli.options import (
 @replan_option
 @max_deletes_option
 @pace_options
+@cluster_options
 @limit_options
 @verify_options
 @address_options

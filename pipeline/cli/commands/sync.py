@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.applying import sync
+from pipeline.cli.clusters import cluster_options
 from pipeline.cli.options import (
     crm_option,
     full_option,
@@ -36,6 +37,7 @@ from pipeline.cli.options import (
 @row_options
 @click.option("--error-on-empty", is_flag=True, help="End with 9 when no row came.")
 @pace_options
+@cluster_options
 @limit_options
 @verify_options
 @remote_options

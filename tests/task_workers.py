@@ -1,0 +1,125 @@
+"""An engine whose workers are tasks of this process, instead of Dask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.distributed.hub import Hub, Orders, Told, Turn
+from pipeline.distributed.pace import Lot, SharedPace
+from pipeline.distributed.work import PartitionReport, PartitionTask, deliver_partition
+from pipeline.errors import PatienceEndedError
+from pipeline.tally import DeliveryReport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from pipeline import Cluster, Connector
+
+
+class Gone(Exception):  # noqa: N818 - what a kill looks like from outside
+    """A worker died."""
+
+
+@dataclass
+class Here:
+    """
+    An engine whose workers are tasks, and the link of each to the hub.
+
+    Attributes:
+        deaths: Partition → how often its worker dies when it begins to send.
+        is_silent: Whether the scheduler is gone.
+        tasks: What was handed out, in order.
+    """
+
+    connector: Connector
+    now: Callable[[], float]
+    n_workers: int = 2
+    deaths: dict[int, int] = field(default_factory=dict)
+    on_tell: Callable[[Here], None] = lambda _: None
+    is_silent: bool = False
+    tasks: list[PartitionTask] = field(default_factory=list)
+    most_at_once: int = 0
+    hub: Hub = field(default_factory=lambda: Hub(SharedPace()))
+    n_at_work: int = 0
+    asked: defaultdict[int, asyncio.Event] = field(
+        default_factory=lambda: defaultdict(asyncio.Event)
+    )
+
+    @asynccontextmanager
+    async def opens(
+        self, cluster: Cluster, *, run_id: str, rate: float | None
+    ) -> AsyncIterator[Here]:
+        del cluster, run_id
+        self.hub = Hub(SharedPace(rate))
+        yield self
+
+    # -- as the driver sees it ---------------------------------------------------------
+
+    async def n_places(self) -> int:
+        self._check()
+        return self.n_workers
+
+    async def counts(self) -> Iterable[Mapping[str, Any]]:
+        self._check()
+        return self.hub.counts.values()
+
+    async def stop(self, n_stops: int) -> None:
+        self.hub.n_stops = n_stops
+
+    async def deliver(self, task: PartitionTask) -> PartitionReport:
+        self.tasks.append(task)
+        self.n_at_work += 1
+        self.most_at_once = max(self.most_at_once, self.n_at_work)
+        try:
+            for _ in range(3):
+                try:
+                    return await self._once(task)
+                except Gone:
+                    continue
+        finally:
+            self.n_at_work -= 1
+        n_rows = task.partition.n_rows
+        return PartitionReport(
+            task.partition.number,
+            n_rows,
+            DeliveryReport(rows_pending=n_rows),
+            PatienceEndedError("it dies"),
+        )
+
+    async def _once(self, task: PartitionTask) -> PartitionReport:
+        number = task.partition.number
+        work = asyncio.create_task(deliver_partition(task, self, self.connector))
+        if self.deaths.get(number, 0):
+            self.deaths[number] -= 1
+            asked = asyncio.create_task(self.asked[number].wait())
+            await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise Gone
+        return await work
+
+    # -- as a worker sees it -----------------------------------------------------------
+
+    async def begin(self, number: int) -> Turn:
+        self._check()
+        return self.hub.begin(number)
+
+    async def lease(self, turn: Turn, n_wanted: int) -> Lot:
+        self._check()
+        self.asked[turn.number].set()
+        return self.hub.lease(self.now(), turn, n_wanted)
+
+    async def tell(self, turn: Turn, told: Told) -> Orders:
+        self._check()
+        orders = self.hub.tell(self.now(), turn, told)
+        self.on_tell(self)
+        return orders
+
+    def _check(self) -> None:
+        if self.is_silent:
+            raise ConnectionError
