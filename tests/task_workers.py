@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.distributed.cluster import Answer
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
-from pipeline.distributed.work import PartitionReport, PartitionTask, deliver_partition
 from pipeline.errors import PatienceEndedError
-from pipeline.tally import DeliveryReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from pipeline import Cluster, Connector
+    from pipeline.distributed.work import PartitionTask
 
 
 class Gone(Exception):  # noqa: N818 - what a kill looks like from outside
@@ -70,38 +70,32 @@ class Here:
     async def stop(self, n_stops: int) -> None:
         self.hub.n_stops = n_stops
 
-    async def deliver(self, task: PartitionTask) -> PartitionReport:
+    async def run(self, work: Any, task: Any) -> Answer[Any]:
         self.tasks.append(task)
         self.n_at_work += 1
         self.most_at_once = max(self.most_at_once, self.n_at_work)
         try:
             for _ in range(3):
                 try:
-                    return await self._once(task)
+                    return Answer(await self._once(work, task))
                 except Gone:
                     continue
         finally:
             self.n_at_work -= 1
-        n_rows = task.partition.n_rows
-        return PartitionReport(
-            task.partition.number,
-            n_rows,
-            DeliveryReport(rows_pending=n_rows),
-            PatienceEndedError("it dies"),
-        )
+        return Answer(error=PatienceEndedError("it dies"))
 
-    async def _once(self, task: PartitionTask) -> PartitionReport:
+    async def _once(self, work: Any, task: PartitionTask) -> Any:
         number = task.partition.number
-        work = asyncio.create_task(deliver_partition(task, self, self.connector))
+        at_work = asyncio.create_task(work(task, self, self.connector))
         if self.deaths.get(number, 0):
             self.deaths[number] -= 1
             asked = asyncio.create_task(self.asked[number].wait())
-            await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((at_work, asked), return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            at_work.cancel()
+            await asyncio.gather(at_work, return_exceptions=True)
             raise Gone
-        return await work
+        return await at_work
 
     # -- as a worker sees it -----------------------------------------------------------
 

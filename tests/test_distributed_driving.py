@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline import RunReport
-    from pipeline.distributed.work import PartitionReport, PartitionTask
+    from pipeline.distributed.cluster import Answer
+    from pipeline.distributed.work import PartitionTask
 
 N_ROWS = 120
 
@@ -126,10 +127,10 @@ def test_a_partition_that_kills_everybody_is_left_and_the_others_go_on(
     tmp_path: Path,
 ) -> None:
     class Poisoned(Here):
-        async def _once(self, task: PartitionTask) -> PartitionReport:
+        async def _once(self, work: Any, task: PartitionTask) -> Any:
             if task.partition.number == 1:
                 raise Gone
-            return await super()._once(task)
+            return await super()._once(work, task)
 
     async def scenario() -> None:
         async with under("calm") as (_, connector, time):
@@ -278,8 +279,8 @@ def test_what_a_worker_cannot_do_ends_the_run_and_names_the_host(
         return replace(task, versions={"polars": "0.1"})
 
     class Old(Here):
-        async def deliver(self, task: PartitionTask) -> PartitionReport:
-            return await super().deliver(changed(task))
+        async def run(self, work: Any, task: PartitionTask) -> Answer[Any]:
+            return await super().run(work, changed(task))
 
     async def scenario() -> None:
         async with under("calm") as (_, connector, time):

@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pipeline.addresses import check_scheduler
 from pipeline.extras import extra_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from pipeline.distributed.work import PartitionReport, PartitionTask
+    from pipeline.distributed.limiting import Link
+    from pipeline.errors import PipelineError
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[_Result]):
+    """
+    What came of a task.
+
+    Attributes:
+        result: None when there is an error.
+        error: What it raised; `PatienceEndedError` when worker after worker died of it,
+            `InvariantError` for a defect of the tool.
+        host: Where it failed; empty when nobody is left to tell.
+    """
+
+    result: _Result | None = None
+    error: PipelineError | None = None
+    host: str = ""
 
 
 class Engine(Protocol):
     """
-    Hands partitions to workers.
+    Hands tasks to workers.
 
     A scheduler that is gone is an `OSError`.
     """
 
     async def n_places(self) -> int:
-        """Return how many partitions may be at work now; 0 while no worker is there."""
+        """Return how many tasks may be at work now; 0 while no worker is there."""
 
-    async def deliver(self, task: PartitionTask) -> PartitionReport:
-        """Have a partition sent, by another worker when one dies."""
+    async def run(
+        self,
+        work: Callable[[_Task, Link], Coroutine[Any, Any, _Result]],
+        task: _Task,
+    ) -> Answer[_Result]:
+        """
+        Have a task done, by another worker when one dies: perhaps twice.
+
+        Args:
+            work: A function of a module; what it takes and gives can be pickled.
+        """
 
     async def counts(self) -> Iterable[Mapping[str, Any]]:
         """Return what the workers told of each of their deliveries."""

@@ -19,7 +19,7 @@ import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import dask
 from distributed import (
@@ -33,22 +33,26 @@ from distributed import (
 )
 from distributed.client import FutureCancelledError
 
+from pipeline.distributed.cluster import Answer
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
-from pipeline.distributed.work import PartitionReport, PartitionTask, deliver_partition
 from pipeline.errors import (
     InvariantError,
     PatienceEndedError,
+    PipelineError,
     SettingsError,
     UnreachableError,
 )
 from pipeline.logs import OWN_LOGGER
-from pipeline.tally import DeliveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 
     from pipeline.distributed.cluster import Cluster
+    from pipeline.distributed.limiting import Link
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 CONNECT_S: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
@@ -145,22 +149,28 @@ class _Link:
         return answer
 
 
-def send_partition(task: PartitionTask) -> PartitionReport:
+def at_work(
+    work: Callable[[_Task, _Link], Coroutine[Any, Any, _Result]],
+    task: _Task,
+    run_id: str,
+) -> Answer[_Result]:
     """
     Run in a thread of a worker.
 
     Nothing is raised here: a driver waits for ever for an exception that it cannot
     unpickle (seen with distributed 2026.8).
     """
+    host = socket.gethostname()
     try:
-        return asyncio.run(deliver_partition(task, _Link(task.run.run_id)))
+        return Answer(asyncio.run(work(task, _Link(run_id))))
+    except PipelineError as error:
+        return Answer(error=error, host=host)
     except Exception as error:  # noqa: BLE001 - the task boundary; told by the driver
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         what = f"a defect of the tool on a worker: {type(error).__name__} at {place}"
         told = InvariantError(f"{what}; please report it with this line")
-        number, host = task.partition.number, socket.gethostname()
-        return PartitionReport(number, error=told, host=host)
+        return Answer(error=told, host=host)
 
 
 class Deaf(WorkerPlugin):  # type: ignore[misc]
@@ -196,6 +206,7 @@ class DaskEngine:
 
     def __init__(self, client: Any, run_id: str) -> None:  # noqa: ANN401
         self._client = client
+        self._run_id = run_id
         self._name = _name(run_id)
 
     async def n_places(self) -> int:
@@ -212,26 +223,19 @@ class DaskEngine:
         """Tell the hub."""
         await self._call("stop", n_stops=n_stops)
 
-    async def deliver(self, task: PartitionTask) -> PartitionReport:
-        """Have a partition sent; one that ends worker after worker is given up."""
-        number, n_rows = task.partition.number, task.partition.n_rows
+    async def run(
+        self, work: Callable[[_Task, Link], Coroutine[Any, Any, _Result]], task: _Task
+    ) -> Answer[_Result]:
+        """Have a task done; one that ends worker after worker is given up."""
         # No name of ours: Dask takes what still runs under a name for the answer.
-        future = self._client.submit(send_partition, task, pure=False)
+        future = self._client.submit(at_work, work, task, self._run_id, pure=False)
         try:
-            report: PartitionReport = await future
+            answer: Answer[_Result] = await future
         except KilledWorker:
-            return PartitionReport(
-                number,
-                n_rows,
-                DeliveryReport(rows_pending=n_rows),
-                PatienceEndedError(
-                    "every worker that had it died; what is not answered of its "
-                    f"{n_rows} rows is pending. Look at the logs of the workers."
-                ),
-            )
+            return Answer(error=PatienceEndedError("every worker that had it died."))
         except FutureCancelledError:  # by Dask alone; nobody here cancels one
             raise ConnectionError("the scheduler is gone") from None
-        return report
+        return answer
 
     async def _look(self) -> dict[str, Any]:
         answer: dict[str, Any] = await self._call("look")

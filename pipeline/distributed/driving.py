@@ -20,7 +20,12 @@ from pipeline.continuing import versions_at_work
 from pipeline.distributed.cluster import engine_of
 from pipeline.distributed.journals import FOLDER_NAME, hand_over, take_over
 from pipeline.distributed.partitions import cut_into_partitions, rows_a_partition
-from pipeline.distributed.work import PartitionTask, settings_to_send
+from pipeline.distributed.work import (
+    PartitionReport,
+    PartitionTask,
+    deliver_partition,
+    settings_to_send,
+)
 from pipeline.endings import gravest, out_of_time, too_many_rejects
 from pipeline.errors import PatienceEndedError, PipelineError
 from pipeline.files import make_private_dir, using
@@ -34,9 +39,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.credentials import RemoteSettings
-    from pipeline.distributed.cluster import Cluster, Engine
+    from pipeline.distributed.cluster import Answer, Cluster, Engine
     from pipeline.distributed.partitions import Partition
-    from pipeline.distributed.work import PartitionReport
     from pipeline.journal import Journal
     from pipeline.journal_tables import Run
     from pipeline.records import Encoded
@@ -261,9 +265,10 @@ class _Driver:
 
     async def _deliver(self, task: PartitionTask) -> PartitionReport:
         try:
-            return await self._engine.deliver(task)
+            answer = await self._engine.run(deliver_partition, task)
         finally:
             shutil.rmtree(task.rows, ignore_errors=True)
+        return answer.result or _unanswered(task.partition, answer)
 
     async def _wait(self, n_places: int) -> None:
         """Wait for whatever ends next, but not for long."""
@@ -320,6 +325,22 @@ class _Driver:
             task.cancel()
         left = [*self._running, *([] if self._ahead is None else [self._ahead])]
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _unanswered(
+    partition: Partition, answer: Answer[PartitionReport]
+) -> PartitionReport:
+    """Return what is known of a partition whose workers tell nothing."""
+    number, n_rows = partition.number, partition.n_rows
+    error = answer.error
+    if not isinstance(error, PatienceEndedError):  # a defect ends the run
+        return PartitionReport(number, error=error, host=answer.host)
+    words = str(error).rstrip(".")
+    told = PatienceEndedError(
+        f"{words}; what is not answered of its {n_rows} rows is pending. Look at the "
+        "logs of the workers."
+    )
+    return PartitionReport(number, n_rows, DeliveryReport(rows_pending=n_rows), told)
 
 
 def _sum(counts: Iterable[Mapping[str, Any]], seconds: float) -> DeliveryReport:

@@ -239,15 +239,15 @@ def test_a_partition_that_kills_its_workers_is_left_and_others_go_on(
 
 DEADLY = '''"""A worker that dies of partition 2."""
 import os
-from pipeline.distributed import dask_engine
+from pipeline.distributed import work
 
-if dask_engine.deliver_partition.__name__ != "deadly":
-    deliver = dask_engine.deliver_partition
+if work.deliver_partition.__name__ != "deadly":
+    deliver = work.deliver_partition
 
     async def deadly(task, link):
         if task.partition.number == 2:
             os.kill(os.getpid(), 9)
         return await deliver(task, link)
 
-    dask_engine.deliver_partition = deadly
+    work.deliver_partition = deadly
 '''
