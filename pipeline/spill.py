@@ -9,6 +9,7 @@ after a crash the folder is left for the next run's clean-up and is never read a
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -17,7 +18,7 @@ import polars as pl
 from pipeline.files import make_private_dir, using
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SCRATCH_NAME: Final = "scratch"
@@ -45,7 +46,7 @@ class Spill:
         self._held: list[pl.DataFrame] = []
         self._n_held_rows = 0
         self._n_flushes = 0
-        self._buckets: set[int] = set()
+        self._rows_on_disk: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -80,19 +81,27 @@ class Spill:
             if self._held:
                 yield pl.concat(self._held).drop("bucket")
             return
+        for paths in self.groups():
+            yield read_bucket(paths)
+
+    def groups(self) -> Iterator[list[Path]]:
+        """
+        Give the files of what `buckets` gives, for `read_bucket`; all is on disk then.
+
+        Raises:
+            CannotWriteError: The disk is full or cannot be written.
+        """
         self._flush()
-        frames: list[pl.DataFrame] = []
+        paths: list[Path] = []
         n_rows = 0
-        for bucket in sorted(self._buckets):
-            for path in sorted(self._folder.glob(f"{bucket:06d}-*.ipc")):
-                with using(path):
-                    frames.append(pl.read_ipc(path))
-                n_rows += frames[-1].height
+        for bucket, n_more in sorted(self._rows_on_disk.items()):
+            paths += sorted(self._folder.glob(f"{bucket:06d}-*.ipc"))
+            n_rows += n_more
             if 2 * n_rows >= self._max_rows:
-                yield pl.concat(frames)
-                frames, n_rows = [], 0
-        if frames:
-            yield pl.concat(frames)
+                yield paths
+                paths, n_rows = [], 0
+        if paths:
+            yield paths
 
     def _flush(self) -> None:
         if not self._held:
@@ -104,7 +113,7 @@ class Spill:
         parts = frame.partition_by("bucket", as_dict=True, include_key=False)
         for (bucket,), part in parts.items():
             number = int(str(bucket))
-            self._buckets.add(number)
+            self._rows_on_disk[number] += part.height
             path = self._folder / f"{number:06d}-{self._n_flushes:06d}.ipc"
             with using(path):
                 path.touch(mode=0o600)
@@ -157,17 +166,39 @@ class SliceStore:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Give the slices back in order; only while `is_complete`."""
-        for path in self._paths:
-            # Not by its path: a mapped file counts as memory until it is unmapped.
-            with using(path):
-                frame = pl.read_ipc(path.read_bytes())
-            yield frame
+        yield from map(read_frame, self._paths)
 
     def _give_up(self) -> None:
         self.is_complete = False
         if self._paths:
             self._paths.clear()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def read_bucket(paths: Iterable[Path]) -> pl.DataFrame:
+    """
+    Return the frames of some files as one; there is one at least.
+
+    Raises:
+        CannotWriteError: One cannot be read.
+    """
+    frames = []
+    for path in paths:
+        with using(path):
+            frames.append(pl.read_ipc(path))
+    return pl.concat(frames)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """
+    Return the frame of a file, which may be removed then.
+
+    Raises:
+        CannotWriteError: It cannot be read.
+    """
+    # Not by its path: a mapped file counts as memory until it is unmapped.
+    with using(path):
+        return pl.read_ipc(path.read_bytes())
 
 
 @contextmanager

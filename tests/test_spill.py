@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.spill import Spill
+from pipeline.spill import Spill, read_bucket
 
 
 @given(
@@ -25,13 +25,17 @@ def test_every_row_comes_back_in_its_bucket(
             spill.add(frame.with_columns((pl.col("value") % 3).alias("bucket")))
         once = [frame["value"].to_list() for frame in spill.buckets()]
         twice = [frame["value"].to_list() for frame in spill.buckets()]
+        files = [read_bucket(paths)["value"].to_list() for paths in spill.groups()]
+        on_disk = [frame["value"].to_list() for frame in spill.buckets()]
 
     everything = [value for part in parts for value in part]
     assert once == twice
-    assert sorted(v for bucket in once for v in bucket) == sorted(everything)
-    for residue in range(3):
-        homes = [i for i, b in enumerate(once) if any(v % 3 == residue for v in b)]
-        assert len(homes) <= 1
+    assert files == on_disk
+    for found in (once, files):
+        assert sorted(v for bucket in found for v in bucket) == sorted(everything)
+        for residue in range(3):
+            homes = [i for i, b in enumerate(found) if any(v % 3 == residue for v in b)]
+            assert len(homes) <= 1
     assert not folder.exists()
 
 
