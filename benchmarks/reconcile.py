@@ -2,6 +2,7 @@
 How long a comparison of two large sides takes, and how much memory.
 
     python benchmarks/reconcile.py [--rows N] [--crm parquet|csv] [--baseline]
+        [--workers N]
 
 The sides are those of `sides.py`, the tool is its real command line; a count that is
 off ends with 1.
@@ -29,6 +30,7 @@ def compare(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     command += ["-c", folder / "job.yaml", "--work-dir", folder / "work"]
     command += ["--summary", summary, "--fail-over", "100%", "--quiet"]
     command += ["--baseline", crm] if asked.baseline else []
+    command += ["--engine", "dask", "--workers", asked.workers] if asked.workers else []
     cost = cost_of(list(map(str, command)), {})
     told = json.loads(summary.read_text("utf-8"))
     expect("rows", {name: told["rows"][name] for name in wanted}, wanted)
@@ -39,6 +41,7 @@ def compare(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     return {
         "crm": asked.crm,
         "sides": 3 if asked.baseline else 2,
+        "workers": asked.workers,
         "wall_s": round(cost.wall_s, 1),
         "cpu_s": round(cost.cpu_s, 1),
         "peak_mb": round(cost.peak_mb),
@@ -54,6 +57,7 @@ def main() -> int:
     parser.add_argument(
         "--baseline", action="store_true", help="three sides: the export once more"
     )
+    parser.add_argument("--workers", type=int, help="processes that compare")
     asked = parser.parse_args()
     data = HERE / "data"
     data.mkdir(exist_ok=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.distributed.cluster import Answer
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
-from pipeline.errors import PatienceEndedError
+from pipeline.distributed.work import PartitionTask
+from pipeline.errors import PatienceEndedError, PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from pipeline import Cluster, Connector
-    from pipeline.distributed.work import PartitionTask
 
 
 class Gone(Exception):  # noqa: N818 - what a kill looks like from outside
@@ -30,7 +30,8 @@ class Here:
     An engine whose workers are tasks, and the link of each to the hub.
 
     Attributes:
-        deaths: Partition → how often its worker dies when it begins to send.
+        deaths: Partition → how often its worker dies when it begins to send; of any
+            other task, when it is done and has not said so.
         is_silent: Whether the scheduler is gone.
         tasks: What was handed out, in order.
     """
@@ -41,7 +42,7 @@ class Here:
     deaths: dict[int, int] = field(default_factory=dict)
     on_tell: Callable[[Here], None] = lambda _: None
     is_silent: bool = False
-    tasks: list[PartitionTask] = field(default_factory=list)
+    tasks: list[Any] = field(default_factory=list)
     most_at_once: int = 0
     hub: Hub = field(default_factory=lambda: Hub(SharedPace()))
     n_at_work: int = 0
@@ -80,11 +81,15 @@ class Here:
                     return Answer(await self._once(work, task))
                 except Gone:
                     continue
+                except PipelineError as error:
+                    return Answer(error=error, host="here")
         finally:
             self.n_at_work -= 1
         return Answer(error=PatienceEndedError("it dies"))
 
-    async def _once(self, work: Any, task: PartitionTask) -> Any:
+    async def _once(self, work: Any, task: Any) -> Any:
+        if not isinstance(task, PartitionTask):
+            return await self._at_once(work, task)
         number = task.partition.number
         at_work = asyncio.create_task(work(task, self, self.connector))
         if self.deaths.get(number, 0):
@@ -96,6 +101,14 @@ class Here:
             await asyncio.gather(at_work, return_exceptions=True)
             raise Gone
         return await at_work
+
+    async def _at_once(self, work: Any, task: Any) -> Any:
+        await asyncio.sleep(0)  # others begin meanwhile
+        answer = await work(task, self)
+        if self.deaths.get(task.number, 0):
+            self.deaths[task.number] -= 1
+            raise Gone
+        return answer
 
     # -- as a worker sees it -----------------------------------------------------------
 

@@ -80,15 +80,16 @@ def test_a_bucket_is_told_line_by_line() -> None:
         (3, 7, "p7", None, "several_profiles"),
         (None, 5, "p5", None, "only_in_crm"),
     ]
-    assert +found.rows == {
+    assert +found.counts.rows == {
         RowClass.MATCHED: 2,
         RowClass.ONLY_IN_SOURCE: 1,
         RowClass.SEVERAL_PROFILES: 1,
         RowClass.ONLY_IN_CRM: 1,
     }
-    assert found.n_differing == 1
-    assert found.fields == {"city": {FieldClass.EQUAL: 1, FieldClass.CRM_EDITED: 1}}
-    assert (found.n_in_source["city"], found.n_in_crm["city"]) == (2, 2)
+    counts = found.counts
+    assert counts.n_differing == 1
+    assert counts.fields == {"city": {FieldClass.EQUAL: 1, FieldClass.CRM_EDITED: 1}}
+    assert (counts.n_in_source["city"], counts.n_in_crm["city"]) == (2, 2)
     assert found.marks.rows() == [(1, 1), (2, WHOLE_ROW)]
 
 

@@ -1,4 +1,4 @@
-"""Whose processes send: the options that say so, and what they amount to."""
+"""Whose processes work: the options that say so, and what they amount to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ cluster_options = stacked(
         "--engine",
         type=click.Choice(["local", "dask"]),
         default="local",
-        help="Who sends: this process, or the workers of a cluster. [default: local]",
+        help="Who does the work: this process, or a cluster. [default: local]",
     ),
     click.option(
         "--scheduler", metavar="ADDRESS", help="Of the cluster, as in tls://host:8786."
@@ -31,7 +31,7 @@ cluster_options = stacked(
 
 def cluster_for(flags: dict[str, Any]) -> Cluster | None:
     """
-    Return whose workers send; None for this process.
+    Return whose workers work; None for this process.
 
     Raises:
         SettingsError: The flags contradict each other, or one would have no effect.

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from pipeline.chunker import BatchLimits
 from pipeline.connection import Connector, connected
 from pipeline.continuing import versions_at_work
@@ -25,13 +23,14 @@ from pipeline.distributed.journals import partition_journal
 from pipeline.distributed.limiting import ANSWER_S, SILENT, ClusterLimiter, gone
 from pipeline.environment import remote_settings
 from pipeline.errors import PipelineError, SettingsError, StoppedError
-from pipeline.files import make_private_dir, using
+from pipeline.files import make_private_dir
 from pipeline.journal import Journal
 from pipeline.locks import lock_partition
 from pipeline.rebatch import rebuild
 from pipeline.records import Encoded
 from pipeline.resuming import plan_resume
 from pipeline.settings import Job
+from pipeline.spill import read_frame
 from pipeline.stopping import StopSignal
 from pipeline.tally import DeliveryReport
 from pipeline.terms import terms_of
@@ -116,7 +115,7 @@ async def deliver_partition(
     """
     number = task.partition.number
     try:
-        _check_place(task)
+        check_place(task.rows, task.versions)
         job = Job.model_validate(json.loads(task.settings))
         if connector is None:
             connector = Connector(
@@ -215,26 +214,27 @@ def _begin(journal: Journal, task: PartitionTask) -> ResumePlan:
 
 def _rows(task: PartitionTask) -> Iterator[Encoded]:
     for path in sorted(task.rows.iterdir()):
-        with using(path):
-            # Not by its path: a mapped file counts as memory until it is unmapped.
-            frame = pl.read_ipc(path.read_bytes())
-        yield Encoded(frame, task.partition.lane)
+        yield Encoded(read_frame(path), task.partition.lane)
 
 
-def _check_place(task: PartitionTask) -> None:
+def check_place(folder: Path, versions: Mapping[str, str]) -> None:
     """
     See that this worker can do what the driver would do.
+
+    Args:
+        folder: Of the task, in the work folder of the driver.
+        versions: Of the driver.
 
     Raises:
         SettingsError: It cannot.
     """
-    if not task.rows.is_dir():
+    if not folder.is_dir():
         raise SettingsError(
-            f"this worker does not see {task.rows}: the work folder has to lie where "
+            f"this worker does not see {folder}: the work folder has to lie where "
             "all workers see it under the same name (--work-dir)"
         )
     now = versions_at_work()
-    if now != task.versions:
+    if now != versions:
         told = ", ".join(f"{name} {number}" for name, number in sorted(now.items()))
         raise SettingsError(
             f"this worker has {told}, which is not what the driver has; install the "

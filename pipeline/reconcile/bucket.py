@@ -59,28 +59,39 @@ class BucketRules:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketCounts:
+    """
+    How many rows of a bucket came to what.
+
+    Attributes:
+        rows: Class → rows, or profiles without one.
+        n_differing: Matched rows with a field that is not equal.
+        fields: Field → class → rows.
+        n_in_crm: Field → matched profiles with a value.
+        n_in_source: Field → matched rows with a value.
+    """
+
+    rows: Counter[RowClass]
+    n_differing: int
+    fields: Mapping[str, Counter[FieldClass]]
+    n_in_crm: Counter[str]
+    n_in_source: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
 class BucketResult:
     """
     What a bucket came to.
 
     Attributes:
         lines: `LINES`, sorted by row; a line of a whole row has no field.
-        rows: Class → rows, or profiles without one.
-        n_differing: Matched rows with a field that is not equal.
-        fields: Field → class → rows.
-        n_in_crm: Field → matched profiles with a value.
-        n_in_source: Field → matched rows with a value.
         marks: row UInt32, mark UInt64: the fields that an import would have to send,
             a bit each in their order; `WHOLE_ROW` for all of them.
         examples: The first lines of each field and class.
     """
 
+    counts: BucketCounts
     lines: pl.DataFrame
-    rows: Counter[RowClass]
-    n_differing: int
-    fields: Mapping[str, Counter[FieldClass]]
-    n_in_crm: Counter[str]
-    n_in_source: Counter[str]
     marks: pl.DataFrame
     examples: pl.DataFrame
 
@@ -121,12 +132,8 @@ def compare_bucket(bucket: pl.DataFrame, rules: BucketRules) -> BucketResult:
     differing = lines.filter(pl.col("field").is_not_null())["row"].n_unique()
     rows = _row_counts(lines, matched.height, rules)
     return BucketResult(
+        BucketCounts(rows, differing, counted, in_crm, in_source),
         lines=lines,
-        rows=rows,
-        n_differing=differing,
-        fields=counted,
-        n_in_crm=in_crm,
-        n_in_source=in_source,
         marks=_marks(lines, fields),
         examples=_first(lines, rules.n_examples),
     )
@@ -273,11 +280,12 @@ class Tally:
 
     def add(self, result: BucketResult, n_examples: int) -> None:
         """Count one more bucket, behind those that were counted."""
-        self.rows.update(result.rows)
-        self.n_differing += result.n_differing
-        for name, counts in result.fields.items():
+        found = result.counts
+        self.rows.update(found.rows)
+        self.n_differing += found.n_differing
+        for name, counts in found.fields.items():
             self.fields.setdefault(name, Counter()).update(counts)
-        self.n_in_crm.update(result.n_in_crm)
-        self.n_in_source.update(result.n_in_source)
+        self.n_in_crm.update(found.n_in_crm)
+        self.n_in_source.update(found.n_in_source)
         self.marks.append(result.marks)
         self.examples = _first(pl.concat([self.examples, result.examples]), n_examples)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.connection import unless_stopped
+from pipeline.distributed.cluster import reach
 from pipeline.erasing import excess
 from pipeline.errors import InvariantError, SettingsError
 from pipeline.files import make_private_dir, make_work_dir
@@ -31,6 +32,7 @@ from pipeline.reconcile.bucket import (
 )
 from pipeline.reconcile.compare import FieldRules
 from pipeline.reconcile.crm_side import exported_crm
+from pipeline.reconcile.handing_out import Sharing, compare_on_cluster
 from pipeline.reconcile.meeting import HELD_ROWS, Meeting
 from pipeline.reconcile.repair import write_repair
 from pipeline.reconcile.report import (
@@ -41,6 +43,7 @@ from pipeline.reconcile.report import (
 )
 from pipeline.reconcile.sides import SourceRows, open_profiles
 from pipeline.records import FieldClass, RowClass, State
+from pipeline.retrying import SYSTEM_CLOCK
 from pipeline.spill import SliceStore, Spill, fresh_scratch
 from pipeline.stopping import StopSignal
 from pipeline.writer import FileForm, write_frames
@@ -51,12 +54,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.connection import Connector, Workspace
+    from pipeline.distributed.cluster import Cluster
     from pipeline.line import Line
     from pipeline.progress import ProgressView
     from pipeline.reader import Source
     from pipeline.reconcile.baseline import Baseline
+    from pipeline.reconcile.bucket import BucketResult
     from pipeline.reconcile.meeting import Met
     from pipeline.reconcile.sides import ProfileFile
+    from pipeline.retrying import Clock
     from pipeline.settings import Job
     from pipeline.settings import Mapping as FieldMapping
 
@@ -84,6 +90,7 @@ class ReconcileRequest:
         tolerances: Field → by how much numbers may differ.
         on_mapping: Shown the mapping before anything is read to its end.
         on_workspace: Shown the workspace that was exported.
+        cluster: Whose workers compare; this process, when not given.
     """
 
     job: Job
@@ -96,6 +103,7 @@ class ReconcileRequest:
     on_mapping: Callable[[Source, FieldMapping], None] = lambda _source, _mapping: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     stop: StopSignal = field(default_factory=StopSignal)
+    cluster: Cluster | None = None
 
 
 async def reconcile_source(
@@ -119,9 +127,12 @@ async def reconcile_source(
         LockedError: Another run holds the work folder.
         StoppedError: Somebody asked to stop.
         InvariantError: The rows do not add up.
+        UnreachableError, PatienceEndedError: See `handing_out.compare_on_cluster`.
 
     Cost: see `meeting`; a line a difference on disk.
     """
+    if request.cluster is not None:
+        await reach(request.cluster)
     make_work_dir(request.work_dir)
     with (
         lock_folder(request.work_dir),
@@ -150,10 +161,11 @@ async def reconcile_source(
                 scratch=scratch,
             )
         file, reasons, guid = await _crm(request, line, connector, fields)
+        clock = SYSTEM_CLOCK if connector is None else connector.clock
         comparison = _Comparison(
-            request, rows, file, baseline, reasons, guid, ignored, tolerances
+            request, rows, file, baseline, reasons, guid, ignored, tolerances, clock
         )
-        return comparison.run()
+        return await comparison.run()
 
 
 def _checked(line: Line) -> SourceRows:
@@ -219,8 +231,9 @@ class _Comparison:
     guid: str | None
     ignored: frozenset[str]
     tolerances: Mapping[str, float]
+    clock: Clock
 
-    def run(self) -> ReconcileReport:
+    async def run(self) -> ReconcileReport:
         """Let the sides meet, compare them, and write what was found."""
         line, tally = self.rows.line, Tally()
         meeting = Meeting(
@@ -236,7 +249,18 @@ class _Comparison:
             met = meeting.gather(waiting)
             rules = self._rules(met)
             folder = make_private_dir(line.folder)
-            files = _write_differences(folder, self._lines(waiting, rules, tally))
+            path = folder / "differences.parquet"
+
+            def take(results: Iterator[BucketResult]) -> None:
+                lines = self._lines(results, tally)
+                write_frames(path, FileForm("parquet"), lambda: lines, DIFFERENCES)
+
+            if self.request.cluster is None:
+                take(self._compared(waiting, rules))
+            else:
+                sharing = self._sharing(self.request.cluster)
+                await compare_on_cluster(waiting, rules, sharing, take)
+        files = {"differences": _as_table(path), "differences_parquet": path}
         marks = pl.concat([pl.DataFrame(schema=MARKS), *tally.marks])
         n_repairable = 0
         if marks.height:
@@ -276,15 +300,29 @@ class _Comparison:
             n_examples=N_EXAMPLES,
         )
 
+    def _sharing(self, cluster: Cluster) -> Sharing:
+        line, request = self.rows.line, self.request
+        return Sharing(
+            cluster,
+            line.run_id,
+            line.scratch,
+            request.stop,
+            self.clock,
+            request.job.delivery.max_wait,
+        )
+
+    def _compared(self, waiting: Spill, rules: BucketRules) -> Iterator[BucketResult]:
+        for bucket in waiting.buckets():
+            self.request.stop.check()
+            yield compare_bucket(bucket, rules)
+
     def _lines(
-        self, waiting: Spill, rules: BucketRules, tally: Tally
+        self, results: Iterator[BucketResult], tally: Tally
     ) -> Iterator[pl.DataFrame]:
         """Give the lines of all buckets, `DIFFERENCES`, and count them."""
         source, row_no = self.rows.place_of(pl.col("row"))
-        for bucket in waiting.buckets():
-            self.request.stop.check()
-            result = compare_bucket(bucket, rules)
-            tally.add(result, rules.n_examples)
+        for result in results:
+            tally.add(result, N_EXAMPLES)
             yield _placed(result.lines, source, row_no)
 
     def _report(
@@ -344,11 +382,9 @@ def _placed(lines: pl.DataFrame, source: pl.Expr, row_no: pl.Expr) -> pl.DataFra
     return lines.select(*_TOLD, **places).select(DIFFERENCES.keys())
 
 
-def _write_differences(folder: Path, lines: Iterator[pl.DataFrame]) -> dict[str, Path]:
-    """Write the lines as Parquet, and then as CSV from there."""
-    path = folder / "differences.parquet"
-    write_frames(path, FileForm("parquet"), lambda: lines, DIFFERENCES)
-    table = folder / "differences.csv"
+def _as_table(path: Path) -> Path:
+    """Write the lines of a Parquet file as CSV beside it, and return its path."""
+    table = path.with_suffix(".csv")
 
     def again() -> Iterator[pl.DataFrame]:
         stored = pl.scan_parquet(path)
@@ -357,4 +393,4 @@ def _write_differences(folder: Path, lines: Iterator[pl.DataFrame]) -> dict[str,
             yield stored.slice(first, CSV_ROWS).collect()
 
     write_frames(table, FileForm("csv"), again, DIFFERENCES)
-    return {"differences": table, "differences_parquet": path}
+    return table

@@ -18,9 +18,14 @@ from pipeline import (
     write_json,
     write_reconcile_report,
 )
-from pipeline.cli.beginning import refuse_idle_budgets, show_mapping, signals
+from pipeline.cli.beginning import (
+    connector_for,
+    refuse_idle_budgets,
+    show_mapping,
+    signals,
+)
+from pipeline.cli.clusters import cluster_for, cluster_options
 from pipeline.cli.options import (
-    connector_of,
     found_job,
     job_of,
     job_option,
@@ -39,7 +44,6 @@ from pipeline.cli.render_reconcile import (
     reconcile_json,
     reconcile_lines,
 )
-from pipeline.environment import remote_settings
 
 CRM: Final = "crm"
 SUMMARY_NAME: Final = "summary.json"
@@ -115,6 +119,7 @@ def _names(
 )
 @source_options
 @row_options
+@cluster_options
 @remote_options
 @values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there as well.")
@@ -133,18 +138,11 @@ def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
     talk = talk_of(
         as_json=flags["as_json"], verbose=flags["verbose"], quiet=flags["quiet"]
     )
+    cluster = cluster_for(flags)
     job, folder = job_of(found_job(flags["config"]), sources, flags)
     refuse_idle_budgets(job, flags)
     against = flags["against"]
-    connector = None
-    if against == CRM:
-        remote = remote_settings(
-            job,
-            base_url=flags["base_url"],
-            ca_bundle=flags["ca_bundle"],
-            env_proxy=flags["env_proxy"],
-        )
-        connector = connector_of(remote)
+    connector = connector_for(job, flags) if against == CRM else None
     request = ReconcileRequest(
         job,
         folder,
@@ -157,6 +155,7 @@ def command(sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401
             talk, flags, source.kind, mapping
         ),
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
+        cluster=cluster,
     )
     with signals(request.stop):
         report = asyncio.run(reconcile_source(request, connector))
