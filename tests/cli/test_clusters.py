@@ -1,4 +1,4 @@
-"""Whose processes send: flags that contradict each other, or lead nowhere."""
+"""Whose processes work: flags that contradict each other, or lead nowhere."""
 
 from __future__ import annotations
 
@@ -51,13 +51,21 @@ def test_flags_that_lead_nowhere_are_refused_before_anything_is_read(
     assert sandbox.sandbox.store.requests() == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("import", "p.csv"), ("reconcile", "p.csv", "--against", "not-there.csv")],
+    ids=lambda command: command[0],
+)
 def test_without_dask_the_command_says_what_to_install(
-    shell: Shell, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    shell: Shell,
+    sandbox: RunningSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
 ) -> None:
     monkeypatch.setitem(sys.modules, "dask", None)
     monkeypatch.delitem(sys.modules, "pipeline.distributed.dask_engine", raising=False)
     shell.write("p.csv", PEOPLE)
-    ended = shell.run("import", "p.csv", "--engine=dask", "--workers=2")
+    ended = shell.run(*command, "--engine=dask", "--workers=2")
 
     assert ended.code == 78
     assert "pip install 'crm-pipeline[dask]'" in ended.err
