@@ -140,6 +140,17 @@ def remove_drafts(folder: Path, name: str = "") -> None:
                 raise _cannot_write(path, error) from error
 
 
+def remove_drafts_of_runs(work_dir: Path) -> None:
+    """
+    Do the same for every run of a work folder, while nobody else is at work in it.
+
+    Raises:
+        CannotWriteError: As `remove_drafts`.
+    """
+    for folder in (work_dir / "runs").glob("*"):
+        remove_drafts(folder)
+
+
 def make_private_dir(path: Path) -> Path:
     """
     Create the folder *path* and its parents, and return it.

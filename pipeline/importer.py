@@ -33,7 +33,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import (
     make_private_dir,
     make_work_dir,
-    remove_drafts,
+    remove_drafts_of_runs,
 )
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.journal_tables import Run, RunState
@@ -150,8 +150,7 @@ async def run_import(request: ImportRequest, connector: Connector | None) -> Run
         fresh_scratch(request.work_dir) as scratch,
         spools(request.work_dir),
     ):
-        for folder in (request.work_dir / "runs").glob("*"):
-            remove_drafts(folder)
+        remove_drafts_of_runs(request.work_dir)
         line = open_line(request, scratch)
         is_dry_run = request.is_dry_run or connector is None
         max_bytes = 0 if is_dry_run else request.max_store_bytes

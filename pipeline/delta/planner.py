@@ -46,7 +46,7 @@ from pipeline.delta.snapshot import check_export, read_snapshot
 from pipeline.delta.source_rows import SourceRows, encoded_with_digests
 from pipeline.erasing import excess
 from pipeline.errors import SettingsError
-from pipeline.files import make_private_dir, make_work_dir, remove_drafts
+from pipeline.files import make_private_dir, make_work_dir, remove_drafts_of_runs
 from pipeline.importer import report_of
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.line import Line, check_line
@@ -90,8 +90,7 @@ async def make_plan(request: PlanRequest, connector: Connector) -> PlanReport:
         check_export(request.crm)
     make_work_dir(work_dir)
     with lock_folder(work_dir), fresh_scratch(work_dir) as scratch, spools(work_dir):
-        for folder in (work_dir / "runs").glob("*"):
-            remove_drafts(folder)
+        remove_drafts_of_runs(work_dir)
         found = await look_back(
             request.line, request.key, connector, scratch, is_full=request.is_full
         )

@@ -18,7 +18,7 @@ from pipeline.connection import unless_stopped
 from pipeline.distributed.cluster import reach
 from pipeline.erasing import excess
 from pipeline.errors import InvariantError, SettingsError
-from pipeline.files import make_private_dir, make_work_dir
+from pipeline.files import make_private_dir, make_work_dir, remove_drafts_of_runs
 from pipeline.line import ImportRequest, check_line, open_line
 from pipeline.locks import lock_folder
 from pipeline.progress import NO_PROGRESS
@@ -138,6 +138,7 @@ async def reconcile_source(
         lock_folder(request.work_dir),
         fresh_scratch(request.work_dir) as scratch,
     ):
+        remove_drafts_of_runs(request.work_dir)
         line = open_line(
             ImportRequest(
                 request.job,

@@ -32,6 +32,7 @@ from pipeline.errors import (
     SourceUnusableError,
     WrongWorkspaceError,
 )
+from pipeline.files import make_private_dir
 from pipeline.records import FieldClass, RowClass
 from pipeline.sandbox.server import Sandbox, SandboxOptions
 from pipeline.sandbox.switches import Switches
@@ -343,6 +344,20 @@ async def test_who_asks_to_stop_is_obeyed(tmp_path: Path) -> None:
             await at.compared(at.job(source, ""), on_workspace=ask, stop=stop)
         assert not list((tmp_path / "work" / "runs").glob("*"))
         assert not (tmp_path / "work" / "scratch").exists()
+
+
+@pytest.mark.anyio
+async def test_what_a_killed_comparison_left_is_removed(tmp_path: Path) -> None:
+    source, crm = tmp_path / "people.csv", tmp_path / "crm.csv"
+    source.write_text("customId,firstName\nA,Ewa\n")
+    crm.write_text("customId,firstName\nA,Ewa\n")
+    run = make_private_dir(tmp_path / "work" / "runs" / "20261126-000000-abcd")
+    draft = run / ".differences.parquet.k3x_9abz"
+    draft.write_text("values of somebody")
+    async with desk(tmp_path) as at:
+        await at.compared(at.job(source, ""), against=crm)
+
+    assert not draft.exists()
 
 
 @pytest.mark.anyio
