@@ -8,13 +8,13 @@ the command, the same one may be given again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.continuing import versions_at_work
 from pipeline.distributed.cluster import engine_of
-from pipeline.errors import InvariantError, PatienceEndedError
+from pipeline.distributed.in_order import InOrder, Terms
+from pipeline.errors import PatienceEndedError
 from pipeline.files import make_private_dir, using
 from pipeline.reconcile.bucket_work import (
     BucketTask,
@@ -24,19 +24,19 @@ from pipeline.reconcile.bucket_work import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pipeline.distributed.cluster import Answer, Cluster, Engine
-    from pipeline.errors import PipelineError
+    from pipeline.distributed.cluster import Cluster
     from pipeline.reconcile.bucket import BucketResult, BucketRules
     from pipeline.reconcile.bucket_work import BucketAnswer
     from pipeline.retrying import Clock
     from pipeline.spill import Spill
     from pipeline.stopping import StopSignal
 
-LOOK_S: Final = 0.25
-_AGAIN: Final = "Nothing was sent or changed: give the same command again"
+_AGAIN: Final = (
+    "Nothing was sent or changed: give the same command again, or without --engine."
+)
 _GONE: Final = f"the scheduler of the cluster is gone. {_AGAIN}"
 
 
@@ -91,111 +91,47 @@ async def compare_on_cluster(
     opened = engine_of(sharing.cluster)(
         sharing.cluster, run_id=sharing.run_id, rate=None
     )
+    terms = Terms(
+        sharing.clock, sharing.max_wait_s, name_of=_name, check=sharing.stop.check
+    )
     try:
         async with opened as engine:
-            driver = _Driver(engine, tasks, sharing)
+            parts = InOrder(engine, compare_files, tasks, terms)
             loop = asyncio.get_running_loop()
             try:
-                await asyncio.to_thread(take, _results(driver, loop))
+                await asyncio.to_thread(take, _results(parts, loop))
             finally:
-                await driver.let_go()
+                await parts.let_go()
     except OSError:
         raise PatienceEndedError(_GONE) from None
 
 
+def _name(task: BucketTask) -> str:
+    return f"part {task.number} of the comparison"
+
+
 def _results(
-    driver: _Driver, loop: asyncio.AbstractEventLoop
+    parts: InOrder[BucketTask, BucketAnswer], loop: asyncio.AbstractEventLoop
 ) -> Iterator[BucketResult]:
     """Wait for one result after the other, in another thread than that of the loop."""
     while True:
-        answer = asyncio.run_coroutine_threadsafe(driver.next(), loop).result()
-        if answer is None:
+        found = asyncio.run_coroutine_threadsafe(_next(parts), loop).result()
+        if found is None:
             return
-        yield fetched(answer)
-
-
-class _Driver:
-    """One call of `compare_on_cluster`."""
-
-    def __init__(
-        self, engine: Engine, tasks: Iterable[BucketTask], sharing: Sharing
-    ) -> None:
-        self._engine = engine
-        self._left = deque(tasks)
-        self._out: deque[asyncio.Task[BucketAnswer]] = deque()
-        self._sharing = sharing
-        self._worked_s = sharing.clock.now()
-
-    async def next(self) -> BucketAnswer | None:
-        """
-        Return what the next bucket came to; None behind the last.
-
-        Raises:
-            As `compare_on_cluster`, and no OSError: a writer would take it for its own.
-        """
-        try:
-            return await self._next()
-        except OSError:
-            raise PatienceEndedError(_GONE) from None
-
-    async def _next(self) -> BucketAnswer | None:
-        while self._left or self._out:
-            self._sharing.stop.check()
-            await self._hand_out()
-            for task in self._out:
-                if task.done():
-                    task.result()  # an error of a later one need not wait
-            if self._out and self._out[0].done():
-                return self._out.popleft().result()
-            await self._wait()
-        return None
-
-    async def _hand_out(self) -> None:
-        """Give every place of the cluster a task, as long as there are any."""
-        n_places, now_s = await self._engine.n_places(), self._sharing.clock.now()
-        if n_places:
-            self._worked_s = now_s
-        elif now_s - self._worked_s > self._sharing.max_wait_s:
-            raise PatienceEndedError(f"no worker of the cluster is left. {_AGAIN}")
-        while self._left and len(self._at_work()) < n_places:
-            task = self._left.popleft()
-            self._out.append(asyncio.create_task(self._compare(task)))
-
-    async def _compare(self, task: BucketTask) -> BucketAnswer:
-        answer = await self._engine.run(compare_files, task)
-        if answer.result is None:
-            raise _failed(task, answer)
+        task, answer = found
         for path in task.files:
             with using(path):
                 path.unlink()
-        return answer.result
-
-    def _at_work(self) -> list[asyncio.Task[BucketAnswer]]:
-        return [task for task in self._out if not task.done()]
-
-    async def _wait(self) -> None:
-        """Wait for whatever ends next, but not for long."""
-        at_work = self._at_work()
-        if at_work:
-            await asyncio.wait(
-                at_work, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
-            )
-        else:
-            await self._sharing.clock.sleep(LOOK_S)
-
-    async def let_go(self) -> None:
-        """End what is still at work here; a worker ends by itself."""
-        for task in self._out:
-            task.cancel()
-        await asyncio.gather(*self._out, return_exceptions=True)
+        yield fetched(answer)
 
 
-def _failed(task: BucketTask, answer: Answer[Any]) -> PipelineError:
-    """Return why a part of the comparison could not be made."""
-    error = answer.error or InvariantError("it ended without a word")
-    where = f" (worker on {answer.host})" if answer.host else ""
-    words = str(error).rstrip(".")
-    told = f"part {task.number} of the comparison{where}: {words}"
-    if isinstance(error, PatienceEndedError):
-        told = f"{told}. Look at the logs of the workers. {_AGAIN}, or without --engine"
-    return type(error)(told)
+async def _next(
+    parts: InOrder[BucketTask, BucketAnswer],
+) -> tuple[BucketTask, BucketAnswer] | None:
+    """Return the next one; raise no OSError: a writer would take it for its own."""
+    try:
+        return await parts.next()
+    except PatienceEndedError as ended:
+        raise PatienceEndedError(f"{ended} {_AGAIN}") from None
+    except OSError:
+        raise PatienceEndedError(_GONE) from None

@@ -134,10 +134,7 @@ async def reconcile_source(
     if request.cluster is not None:
         await reach(request.cluster)
     make_work_dir(request.work_dir)
-    with (
-        lock_folder(request.work_dir),
-        fresh_scratch(request.work_dir) as scratch,
-    ):
+    with lock_folder(request.work_dir), fresh_scratch(request.work_dir) as scratch:
         remove_drafts_of_runs(request.work_dir)
         line = open_line(
             ImportRequest(
