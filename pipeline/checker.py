@@ -184,7 +184,7 @@ def check_source(
     def examine(piece: Slice) -> _Examined:
         return _examine(piece, plan, rules, roles)
 
-    with Spill(folder) as spill:
+    with Spill(folder, cut_by="digest") as spill:
         for examined in map_ahead(examine, source.slices()):
             _gather(found, examined)
             spill.add(by_digest(examined.entries))

@@ -38,11 +38,20 @@ class Spill:
 
     Args:
         folder: Made when needed; must not exist with other content.
+        cut_by: A column of numbers, such as digests: a bucket of more than *max_rows*
+            is given back in parts, in which rows of one number stay together.
     """
 
-    def __init__(self, folder: Path, *, max_rows: int = MAX_ROWS_IN_MEMORY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_rows: int = MAX_ROWS_IN_MEMORY,
+        cut_by: str | None = None,
+    ) -> None:
         self._folder = folder
         self._max_rows = max_rows
+        self._cut_by = cut_by
         self._held: list[pl.DataFrame] = []
         self._n_held_rows = 0
         self._n_flushes = 0
@@ -75,14 +84,25 @@ class Spill:
         Give the frames back, some whole buckets each, ascending, without `bucket`.
 
         While nothing is on disk one frame holds everything, in the order it came.
-        Can be called again. Memory: one large bucket, or half of what is held.
+        Can be called again. Memory: one large bucket, or half of what is held; with
+        `cut_by`, what is held. A bucket is read once for each of its parts.
         """
         if not self._n_flushes:
             if self._held:
                 yield pl.concat(self._held).drop("bucket")
             return
-        for paths in self.groups():
-            yield read_bucket(paths)
+        for paths, n_rows in self._groups():
+            n_parts = 1 if self._cut_by is None else -(-n_rows // self._max_rows)
+            if n_parts == 1:
+                yield read_bucket(paths)
+            else:
+                yield from (self._part(paths, n, n_parts) for n in range(n_parts))
+
+    def _part(self, paths: Iterable[Path], n: int, n_parts: int) -> pl.DataFrame:
+        """Return the rows of a bucket whose numbers are of the n-th of some kinds."""
+        # The bucket itself may follow from what is left of the number.
+        is_in = pl.col(self._cut_by or "") // N_BUCKETS % n_parts == n
+        return pl.concat(read_frame(path).filter(is_in) for path in paths)
 
     def groups(self) -> Iterator[list[Path]]:
         """
@@ -91,6 +111,10 @@ class Spill:
         Raises:
             CannotWriteError: The disk is full or cannot be written.
         """
+        for paths, _ in self._groups():
+            yield paths
+
+    def _groups(self) -> Iterator[tuple[list[Path], int]]:
         self._flush()
         paths: list[Path] = []
         n_rows = 0
@@ -98,10 +122,10 @@ class Spill:
             paths += sorted(self._folder.glob(f"{bucket:06d}-*.ipc"))
             n_rows += n_more
             if 2 * n_rows >= self._max_rows:
-                yield paths
+                yield paths, n_rows
                 paths, n_rows = [], 0
         if paths:
-            yield paths
+            yield paths, n_rows
 
     def _flush(self) -> None:
         if not self._held:

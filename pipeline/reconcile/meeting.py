@@ -87,8 +87,8 @@ class Meeting:
         Cost: the source passes once, the other sides twice.
         """
         key = secrets.token_hex(32)
-        with Spill(self.scratch / "entries") as entries:
-            with Spill(self.scratch / "former") as former:
+        with Spill(self.scratch / "entries", cut_by="digest") as entries:
+            with Spill(self.scratch / "former", cut_by="digest") as former:
                 for frame in self._passing(self.source):
                     found = by_digest(self._entries(frame, key, is_source=True))
                     entries.add(found)
