@@ -57,11 +57,13 @@ class Connector:
 
     Attributes:
         transport: Instead of real sockets.
+        was_heard: Whether somebody else heard the service: its silence may pass then.
     """
 
     remote: RemoteSettings
     transport: httpx.AsyncBaseTransport | None = None
     clock: Clock = SYSTEM_CLOCK
+    was_heard: bool = False
 
 
 @asynccontextmanager
@@ -134,6 +136,9 @@ async def patiently(
     clock = connector.clock
     began_s = clock.now()
 
+    def was_heard() -> bool:
+        return connector.was_heard or client.was_heard
+
     async def attempt() -> Verdict:
         try:
             replies.append(await call())
@@ -144,7 +149,7 @@ async def patiently(
         return verdict
 
     def is_over(verdict: Verdict, wait_s: float) -> bool:
-        unheard = verdict.status is None and not client.was_heard
+        unheard = verdict.status is None and not was_heard()
         spent_s = clock.now() - began_s
         allowed = FIRST_CONTACT if unheard else patience
         return tries.is_over(verdict, allowed, spent_s=spent_s, wait_s=wait_s)
@@ -153,7 +158,7 @@ async def patiently(
         persist(attempt, clock=clock, is_over=is_over), stop or StopSignal()
     )
     if verdict.step is not Step.DONE:
-        raise fatal(verdict, what, tries.n, heard=client.was_heard, of_rows=False)
+        raise fatal(verdict, what, tries.n, heard=was_heard(), of_rows=False)
     return replies[-1]
 
 

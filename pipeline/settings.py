@@ -44,6 +44,7 @@ AttributeType = Literal[
 KEEP_RUNS_DAYS: Final = 30
 VERIFY_ROWS: Final = 300  # without a fault: at most 1 % are wrong, at 95 %
 VERIFY_SETTLE_S: Final = 600.0
+MAX_CONCURRENCY: Final = 32
 DEFAULT_MAX_WAIT_S: Final = 900.0
 STANDARD_INPUT: Final = "-"
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -262,7 +263,7 @@ class DeliverySettings(_Section):
             there is no end.
     """
 
-    concurrency: Annotated[int, Field(ge=1, le=32)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_rows: Annotated[int, Field(ge=1, le=MAX_BATCH_ROWS)] = MAX_BATCH_ROWS
     max_bytes: Annotated[int, Field(ge=1000, le=MAX_BATCH_BYTES)] = DEFAULT_BATCH_BYTES

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.distributed.cluster import Answer
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
-from pipeline.distributed.work import PartitionTask
 from pipeline.errors import PatienceEndedError, PipelineError
+from pipeline.reconcile.bucket_work import BucketTask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -88,9 +88,9 @@ class Here:
         return Answer(error=PatienceEndedError("it dies"))
 
     async def _once(self, work: Any, task: Any) -> Any:
-        if not isinstance(task, PartitionTask):
+        if isinstance(task, BucketTask):
             return await self._at_once(work, task)
-        number = task.partition.number
+        number = getattr(task, "partition", task).number
         at_work = asyncio.create_task(work(task, self, self.connector))
         if self.deaths.get(number, 0):
             self.deaths[number] -= 1

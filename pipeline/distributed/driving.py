@@ -131,7 +131,7 @@ async def deliver_on_cluster(
     except PipelineError as stopped:
         error = stopped
     except OSError:
-        error = PatienceEndedError(_GONE)
+        error = PatienceEndedError(GONE)
     try:
         await asyncio.to_thread(take_over, what.journal, what.run_folder)
     except PipelineError as failed:
@@ -226,7 +226,7 @@ class _Driver:
                 if self._now_s - self._ended_s > LAST_WORDS_S:
                     break  # whoever does not end is a worker that is gone
         except OSError:
-            self._fail(PatienceEndedError(_GONE))
+            self._fail(PatienceEndedError(GONE))
         finally:
             await self._let_go()
         self._show(self._report)
@@ -290,9 +290,7 @@ class _Driver:
         error = report.error
         if error is None:
             return
-        where = f" (worker on {report.host})" if report.host else ""
-        words = str(error).rstrip(".")
-        told = type(error)(f"partition {report.number}{where}: {words}.")
+        told = of_partition(report.number, error, report.host)
         if report.is_through:
             self._left = gravest(self._left, told)
         else:
@@ -327,6 +325,13 @@ class _Driver:
         await asyncio.gather(*left, return_exceptions=True)
 
 
+def of_partition(number: int, error: PipelineError, host: str) -> PipelineError:
+    """Return an error of a worker as the driver tells it; *host* may be empty."""
+    where = f" (worker on {host})" if host else ""
+    words = str(error).rstrip(".")
+    return type(error)(f"partition {number}{where}: {words}.")
+
+
 def _unanswered(
     partition: Partition, answer: Answer[PartitionReport]
 ) -> PartitionReport:
@@ -359,7 +364,7 @@ _NUMBERS: Final = {each.name for each in fields(DeliveryReport)} - {
     "statuses",
     "seconds",
 }
-_GONE: Final = (
+GONE: Final = (
     "the scheduler of the cluster is gone; its workers stop by themselves, and what "
     "was answered is recorded."
 )

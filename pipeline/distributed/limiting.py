@@ -8,22 +8,22 @@ cut off does not send beside the one that took its place for long.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.distributed.hub import Told
 from pipeline.distributed.pace import LeasedPlaces
 from pipeline.errors import PatienceEndedError
+from pipeline.stopping import StopSignal
 from pipeline.tally import DeliveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from pipeline.distributed.hub import Orders, Turn
     from pipeline.distributed.pace import Lot
     from pipeline.errors import PipelineError
-    from pipeline.stopping import StopSignal
 
 BEAT_S: Final = 0.25
 ANSWER_S: Final = 10.0
@@ -57,6 +57,7 @@ class ClusterLimiter:
     A `turnstile.SharedLimiter`; `beat` runs beside the delivery.
 
     Attributes:
+        turn: What the scheduler knows this work by.
         counts: Of the delivery so far; set by whoever delivers.
         lost: Why this worker may send no more, although nobody asked it to stop.
 
@@ -67,10 +68,10 @@ class ClusterLimiter:
     def __init__(
         self, link: Link, turn: Turn, stop: StopSignal, now: Callable[[], float]
     ) -> None:
+        self.turn = turn
         self.counts = DeliveryReport()
         self.lost: PipelineError | None = None
         self._link = link
-        self._turn = turn
         self._stop = stop
         self._now = now
         self._places = LeasedPlaces()
@@ -92,7 +93,7 @@ class ClusterLimiter:
             return _LOOK_AGAIN_S
         try:
             async with asyncio.timeout(ANSWER_S):
-                lot = await self._link.lease(self._turn, n_wanted)
+                lot = await self._link.lease(self.turn, n_wanted)
         except (OSError, TimeoutError):
             self._lose(SILENT)
             return _LOOK_AGAIN_S
@@ -122,7 +123,7 @@ class ClusterLimiter:
         self._is_urgent.clear()
         try:
             async with asyncio.timeout(ANSWER_S):
-                orders = await self._link.tell(self._turn, told)
+                orders = await self._link.tell(self.turn, told)
         except (OSError, TimeoutError):
             self._lose(SILENT)
             return
@@ -133,5 +134,34 @@ class ClusterLimiter:
 
     def _lose(self, what: str) -> None:
         if self.lost is None:
-            self.lost = gone(what, self._turn.number)
+            self.lost = gone(what, self.turn.number)
             self._stop.request()
+
+
+@asynccontextmanager
+async def taken_on(
+    link: Link, number: int, now: Callable[[], float]
+) -> AsyncIterator[tuple[ClusterLimiter, StopSignal]]:
+    """
+    Take a partition on; until the block ends, obey the scheduler, and tell it things.
+
+    Whoever had the partition before lets go of it.
+
+    Raises:
+        PatienceEndedError: The scheduler does not answer.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            turn = await link.begin(number)
+    except (OSError, TimeoutError):
+        raise gone(SILENT, number) from None
+    stop = StopSignal()
+    limiter = ClusterLimiter(link, turn, stop, now)
+    beat = asyncio.create_task(limiter.beat())
+    try:
+        yield limiter, stop
+    finally:
+        beat.cancel()
+        with suppress(asyncio.CancelledError):
+            await beat
+        await limiter.tell()  # the last counts

@@ -8,19 +8,17 @@ goes on as a resumption does.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.chunker import BatchLimits
 from pipeline.connection import Connector, connected
 from pipeline.continuing import versions_at_work
 from pipeline.delivery import deliver
 from pipeline.distributed.journals import partition_journal
-from pipeline.distributed.limiting import ANSWER_S, SILENT, ClusterLimiter, gone
+from pipeline.distributed.limiting import taken_on
 from pipeline.environment import remote_settings
 from pipeline.errors import PipelineError, SettingsError, StoppedError
 from pipeline.files import make_private_dir
@@ -31,7 +29,6 @@ from pipeline.records import Encoded
 from pipeline.resuming import plan_resume
 from pipeline.settings import Job
 from pipeline.spill import read_frame
-from pipeline.stopping import StopSignal
 from pipeline.tally import DeliveryReport
 from pipeline.terms import terms_of
 
@@ -39,11 +36,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pipeline.distributed.hub import Turn
-    from pipeline.distributed.limiting import Link
+    from pipeline.distributed.limiting import ClusterLimiter, Link
     from pipeline.distributed.partitions import Partition
     from pipeline.journal_tables import Run
     from pipeline.resuming import ResumePlan
+    from pipeline.stopping import StopSignal
+
+
+class Task(Protocol):
+    """What every task says of the service, and of the tool; no secret is in it."""
+
+    @property
+    def settings(self) -> str:
+        """Of the job, as JSON: how to send, and how to log in."""
+
+    @property
+    def base_url(self) -> str:
+        """Of the service."""
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """See `RemoteSettings`."""
+
+    @property
+    def env_proxy(self) -> bool:
+        """See `RemoteSettings`."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the driver; a worker has the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,39 +136,13 @@ async def deliver_partition(
     """
     number = task.partition.number
     try:
-        check_place(task.rows, task.versions)
-        job = Job.model_validate(json.loads(task.settings))
-        if connector is None:
-            connector = Connector(
-                remote_settings(
-                    job,
-                    base_url=task.base_url,
-                    ca_bundle=task.ca_bundle,
-                    env_proxy=task.env_proxy,
-                )
-            )
-        turn = await _begun(link, number)  # before the lock: who has it lets go
-        stop = StopSignal()
-        limiter = ClusterLimiter(link, turn, stop, connector.clock.now)
-        beat = asyncio.create_task(limiter.beat())
-        try:
+        job, connector = prepared(task, task.rows, connector)
+        # Before the lock: whoever has it lets go.
+        async with taken_on(link, number, connector.clock.now) as (limiter, stop):
             with lock_partition(make_private_dir(task.folder), number):
                 return await _send(task, job, connector, limiter, stop)
-        finally:
-            beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await beat
-            await limiter.tell()  # the last counts
     except PipelineError as failed:
         return PartitionReport(number, error=failed, host=socket.gethostname())
-
-
-async def _begun(link: Link, number: int) -> Turn:
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            return await link.begin(number)
-    except (OSError, TimeoutError):
-        raise gone(SILENT, number) from None
 
 
 async def _send(
@@ -215,6 +210,33 @@ def _begin(journal: Journal, task: PartitionTask) -> ResumePlan:
 def _rows(task: PartitionTask) -> Iterator[Encoded]:
     for path in sorted(task.rows.iterdir()):
         yield Encoded(read_frame(path), task.partition.lane)
+
+
+def prepared(
+    task: Task, folder: Path, connector: Connector | None
+) -> tuple[Job, Connector]:
+    """
+    See that this worker can do what the driver would do, and how it logs in.
+
+    Args:
+        folder: In the work folder; the driver sees it.
+        connector: The service; as the environment of the worker says, if not given.
+
+    Raises:
+        SettingsError: It cannot.
+        TokenRefusedError: Its environment has no credentials.
+    """
+    check_place(folder, task.versions)
+    job = Job.model_validate(json.loads(task.settings))
+    if connector is not None:
+        return job, connector
+    remote = remote_settings(
+        job,
+        base_url=task.base_url,
+        ca_bundle=task.ca_bundle,
+        env_proxy=task.env_proxy,
+    )
+    return job, Connector(remote)
 
 
 def check_place(folder: Path, versions: Mapping[str, str]) -> None:

@@ -15,7 +15,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipeline.connection import connected, unless_stopped
+from pipeline.distributed.cluster import reach
 from pipeline.errors import CannotWriteError
+from pipeline.export.asking import Asking
+from pipeline.export.asking_cluster import ClusterAsking
 from pipeline.export.certificate import CERTIFICATE_SUFFIX, Certificate, Road
 from pipeline.export.columns import columns_of, finished, without
 from pipeline.export.details import Details
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Client
     from pipeline.connection import Connector, Workspace
+    from pipeline.export.asking import Asks
     from pipeline.export.columns import Columns
     from pipeline.export.names import Names
 
@@ -69,13 +73,13 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
         CannotWriteError: The file exists; nothing was asked of the service. Or a disk
             refuses, then the same export goes on, as after any error.
         LockedError: The same export is at work.
+        UnreachableError: There is no scheduler, or no service.
         StoppedError: Somebody asked to stop.
         AccessError, RemoteError, ContractError: As the service answers.
 
     Cost: memory of a window (at most the cap), and 16 bytes a profile.
     """
-    check_request(request)
-    names = None if request.names_path is None else read_names(request.names_path)
+    names = await _names(request)
     _check_places(request)
     make_work_dir(request.work_dir)
     async with connected(connector, request.expected_guid, stop=request.stop) as (
@@ -91,7 +95,8 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
             remove_forgotten(folder.parent, request.wall() - CONTINUES_FOR_S)
             vault = _opened(request, folder / "seen", names)
             n_continued = len(vault.seen) if vault.n_resumed else 0
-            flow = _Flow(request, connector, client, vault)
+            asks = _asks(request, connector, client, vault, guid=workspace.guid)
+            flow = _Flow(request, connector, client, vault, asks)
             await unless_stopped(flow.run(names), request.stop)
             path, columns = flow.written(destination, cut)
             certificate_path = path.with_name(f"{path.name}{CERTIFICATE_SUFFIX}")
@@ -101,16 +106,24 @@ async def export_profiles(request: ExportRequest, connector: Connector) -> Expor
                 path,
                 flow.certificate(),
                 certificate_path,
-                client.n_requests,
-                flow.listing.sort_field,
-                workspace,
-                tuple(flow.absent),
-                n_continued,
-                request.objects,
+                client.n_requests + asks.n_requests,
+                sort_by=flow.listing.sort_field,
+                workspace=workspace,
+                absent_rows=tuple(flow.absent),
+                n_continued=n_continued,
+                objects=request.objects,
             )
             _bring(report, request.on_written(report))
             vault.remove()
         return report
+
+
+async def _names(request: ExportRequest) -> Names | None:
+    """See that the export makes sense, and has its workers; return whom it names."""
+    check_request(request)
+    if request.cluster is not None:
+        await reach(request.cluster)
+    return None if request.names_path is None else read_names(request.names_path)
 
 
 def _bring(report: ExportReport, more: Sequence[Path]) -> None:
@@ -175,6 +188,33 @@ def _opened(request: ExportRequest, folder: Path, names: Names | None) -> Vault:
     return vault
 
 
+def _asks(
+    request: ExportRequest,
+    connector: Connector,
+    client: Client,
+    vault: Vault,
+    *,
+    guid: str,
+) -> Asks:
+    """Return who asks for single profiles."""
+    if request.cluster is not None:
+        return ClusterAsking(
+            request.cluster,
+            connector,
+            vault.scratch,
+            guid=guid,
+            concurrency=request.concurrency,
+            rate=request.rate,
+        )
+    return Asking(
+        connector,
+        client,
+        stop=request.stop,
+        concurrency=request.concurrency,
+        rate=request.rate,
+    )
+
+
 class _Flow:
     """
     The roads of one export, in order.
@@ -189,20 +229,14 @@ class _Flow:
         connector: Connector,
         client: Client,
         vault: Vault,
+        asks: Asks,
     ) -> None:
         self._request = request
         self._vault = vault
         stop, on_rows = request.stop, request.on_rows
         self.listing = Listing(connector, client, request.cap_rows, stop)
         self._paging = Paging(connector, client, vault, stop, on_rows)
-        self._details = Details(
-            connector,
-            client,
-            vault,
-            stop=stop,
-            concurrency=request.concurrency,
-            rate=request.rate,
-        )
+        self._details = Details(asks, vault)
         self._gathering = Gathering(
             self.listing, vault, request.base, request.cap_rows, on_rows
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -10,6 +11,7 @@ from pipeline.contract import LIST_CAP
 from pipeline.errors import SettingsError
 from pipeline.export.columns import check_fields
 from pipeline.export.windows import Window
+from pipeline.settings import MAX_CONCURRENCY
 from pipeline.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.connection import Workspace
+    from pipeline.distributed.cluster import Cluster
     from pipeline.export.certificate import Certificate
     from pipeline.export.places import ObjectFolder
     from pipeline.settings import SourceFormat
@@ -56,6 +59,8 @@ class ExportRequest:
         cap_rows: What one question shows at most.
         concurrency: Profiles asked for at a time, where they are asked for one by one.
         rate: Of these questions, a second.
+        cluster: Whose workers ask these questions; this process, when not given. Then
+            *concurrency* is of each worker, and *rate* of all together.
         on_rows: Told the profiles so far, and in all.
         on_workspace: Told before anything is asked.
         on_continued: Told the profiles that an interrupted export has left.
@@ -82,6 +87,7 @@ class ExportRequest:
     cap_rows: int = LIST_CAP
     concurrency: int | None = None
     rate: float | None = None
+    cluster: Cluster | None = None
     on_rows: Callable[[int, int | None], None] = lambda _n, _all: None
     on_workspace: Callable[[Workspace], None] = lambda _workspace: None
     on_continued: Callable[[int], None] = lambda _n: None
@@ -160,6 +166,17 @@ def check_request(request: ExportRequest) -> None:
         raise SettingsError("--search is empty; leave it out to export all profiles")
     is_full = request.detail == "full" or request.names_path is not None
     check_fields(request.fields, is_full=is_full)
+    if request.cluster is not None and not is_full:
+        raise SettingsError(
+            "--engine dask is for profiles that are asked for one by one, with "
+            "--detail full or --by-identifiers; lists are read by this process alone, "
+            "because each answer decides the next question"
+        )
+    concurrency, rate = request.concurrency, request.rate
+    if concurrency is not None and not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise SettingsError(f"--concurrency is from 1 to {MAX_CONCURRENCY}")
+    if rate is not None and not 0 < rate < math.inf:
+        raise SettingsError("--rate is a number above 0")
 
 
 def format_of(destination: Path) -> SourceFormat:

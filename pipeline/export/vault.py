@@ -31,6 +31,7 @@ VAULTS_NAME: Final = "exports"
 OUTGOING_NAME: Final = "outgoing"
 _VERSION: Final = 1
 _JOURNAL: Final = "units.jsonl"
+_SCRATCH: Final = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ class Vault:
         vault = cls(folder, now)
         vault._append({"head": head, "began_at": now})
         return vault
+
+    @property
+    def scratch(self) -> Path:
+        """A folder in it for what is on its way; whoever uses it makes it."""
+        return self._folder / _SCRATCH
 
     def remove(self) -> None:
         """Remove the folder: its export has been written."""

@@ -28,25 +28,35 @@ if TYPE_CHECKING:
     from pipeline.records import Reply, Verdict
     from pipeline.retrying import Clock
     from pipeline.settings import DeliverySettings
+    from pipeline.turnstile import SharedLimiter
 
 
 class PacedReads:
     """
-    One for all readers of a verification.
+    One for all readers of a verification, or for those of a worker.
 
     Args:
         delivery: Requests in flight, rate and patience of the job.
         clock: Time, sleep and chance.
+        shared: A limiter that other processes obey, in place of the rate.
         until_s: On that clock; beyond it nothing is waited for: not for a gate that
             stays shut, nor for a repetition.
     """
 
     def __init__(
-        self, delivery: DeliverySettings, clock: Clock, *, until_s: float = math.inf
+        self,
+        delivery: DeliverySettings,
+        clock: Clock,
+        *,
+        until_s: float = math.inf,
+        shared: SharedLimiter | None = None,
     ) -> None:
-        self._pacer = Pacer(delivery.concurrency, delivery.rate, delivery.max_wait)
         self._max_wait_s = delivery.max_wait
-        self._turnstile = Turnstile(self._pacer, clock)
+        leased = None if shared is None else shared.places
+        self._pacer = Pacer(
+            delivery.concurrency, delivery.rate, delivery.max_wait, leased
+        )
+        self._turnstile = Turnstile(self._pacer, clock, shared)
         self._clock = clock
         self._until_s = until_s
 

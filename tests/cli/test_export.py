@@ -121,6 +121,10 @@ def test_a_file_for_people_keeps_phones_as_text(
         (["--road", "pages", "--search", "x"], 78, "cannot search"),
         (["--by-identifiers", "none.csv"], 66, "none.csv"),
         (["--road", "motor"], 2, "motor"),
+        (["--concurrency", "0"], 78, "from 1 to 32"),
+        (["--rate", "-1"], 78, "above 0"),
+        (["--engine", "dask", "--workers", "2"], 78, "asked for one by one"),
+        (["--workers", "2"], 78, "are for --engine dask"),
     ],
 )
 def test_what_contradicts_itself_has_a_number(

@@ -20,6 +20,7 @@ from pipeline import (
     write_json,
 )
 from pipeline.cli.beginning import signals
+from pipeline.cli.clusters import cluster_for, cluster_options
 from pipeline.cli.exit_codes import INCOMPLETE, OK
 from pipeline.cli.options import (
     connector_of,
@@ -94,6 +95,7 @@ _RECOGNIZED = {"yes": True, "no": False, None: None}
 )
 @click.option("--fresh", is_flag=True, help="Begin anew, not where one was cut off.")
 @pace_options
+@cluster_options
 @remote_options
 @values_option
 @click.option("--summary", metavar="FILE", help="Write the summary there.")
@@ -170,6 +172,10 @@ def _request(  # noqa: PLR0917 - everything that the flags and the job say
 ) -> ExportRequest:
     names = flags["by_identifiers"]
     fields = (flags["fields"] or "").split(",")
+
+    def told(name: str) -> Any:  # noqa: ANN401 - as the job has it
+        return getattr(job.delivery, name) if flags[name] is None else flags[name]
+
     return ExportRequest(
         destination,
         folder,
@@ -184,8 +190,9 @@ def _request(  # noqa: PLR0917 - everything that the flags and the job say
         allow_incomplete=flags["allow_incomplete"],
         is_fresh=flags["fresh"],
         expected_guid=flags["expect_workspace"] or job.workspace.guid,
-        concurrency=flags["concurrency"] or job.delivery.concurrency,
-        rate=flags["rate"] or job.delivery.rate,
+        concurrency=told("concurrency"),
+        rate=told("rate"),
+        cluster=cluster_for(flags),
         on_rows=on_rows,
         on_workspace=lambda workspace: talk.say(workspace_line(workspace)),
         on_continued=lambda n_rows: talk.say(continued_line(n_rows)),
