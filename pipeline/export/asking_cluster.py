@@ -218,7 +218,10 @@ class _Driver:
         error = answer.error
         if isinstance(error, PatienceEndedError) and not answer.host:
             words = str(error).rstrip(".")
-            error = PatienceEndedError(f"{words}; look at the logs of the workers.")
+            error = PatienceEndedError(
+                f"{words}; look at the logs of the workers. The same export, started "
+                "again, goes on."
+            )
         return error and of_partition(task.number, error, answer.host)
 
     def _take_in_order(self) -> None:
