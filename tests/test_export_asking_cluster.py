@@ -37,8 +37,15 @@ from pipeline.errors import (
     SettingsError,
     WrongWorkspaceError,
 )
+from pipeline.export.asking_cluster import AHEAD_A_PLACE, ClusterAsking
 from pipeline.retrying import Clock
-from pipeline.sandbox.server import API_KEY, Sandbox, SandboxOptions, build_sandbox
+from pipeline.sandbox.server import (
+    API_KEY,
+    WORKSPACE_GUID,
+    Sandbox,
+    SandboxOptions,
+    build_sandbox,
+)
 from pipeline.sandbox.weather import parse_weather
 from sandbox_driver import WALL_S, Wire
 from task_workers import Gone, Here
@@ -148,6 +155,37 @@ def test_workers_write_what_one_process_writes(tmp_path: Path, by: str) -> None:
     assert many.n_requests == one.n_requests + 2 * len(here.tasks)
 
 
+class Late(Here):
+    """Begins with the first unit when all others that may be had are through."""
+
+    n_before = 0
+
+    async def run(self, work: Any, task: Any) -> Answer[Any]:
+        if task.number == 1:
+            await asyncio.sleep(9)
+            self.n_before = len(self.tasks)
+        return await super().run(work, task)
+
+
+def test_answers_come_in_order_and_nobody_is_far_ahead(tmp_path: Path) -> None:
+    kept: list[tuple[int, tuple[int, ...]]] = []
+
+    async def scenario() -> int:
+        async with town(tmp_path, n_profiles=0) as at:
+            here = Late(at.connector, at.connector.clock.now)
+            cluster = Cluster(n_workers=2, opens=here.opens)
+            asking = ClusterAsking(
+                cluster, at.connector, tmp_path / "scratch", guid=WORKSPACE_GUID
+            )
+            units = [[("customId", f"C{n}")] for n in range(20)]
+            await asking.ask(units, lambda n, told: kept.append((n, told.absent)))
+            return here.n_before
+
+    assert run_virtually(scenario()) == 2 * AHEAD_A_PLACE - 1
+    assert kept == [(n, (0,)) for n in range(20)]
+    assert not (tmp_path / "scratch").exists()
+
+
 @pytest.mark.parametrize(
     ("first", "by"), [("cluster", "ids"), ("process", "ids"), ("cluster", "names")]
 )
@@ -239,11 +277,27 @@ class Poisoned(Here):
         return await super()._once(work, task)
 
 
+def test_a_worker_whose_unit_another_one_has_lets_go_of_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with town(tmp_path, "slow=1,slow_s=0.1") as at:
+
+            def take(here: Here) -> None:
+                if here.hub.counts.keys() == {Turn(1, 1), Turn(2, 1)}:
+                    here.hub.begin(1)
+
+            with pytest.raises(PatienceEndedError, match="gave the partition to anoth"):
+                await at.exported(at.here(on_tell=take))
+
+            assert len(at.moments()) < 50
+
+    run_virtually(scenario())
+
+
 def test_a_unit_that_kills_everybody_ends_the_export_and_it_goes_on(
     tmp_path: Path,
 ) -> None:
     async def scenario() -> None:
-        async with town(tmp_path) as at:
+        async with town(tmp_path, "slow=1,slow_s=0.1") as at:
             with pytest.raises(PatienceEndedError) as ended:
                 await at.exported(at.here(Poisoned))
             assert str(ended.value) == (
@@ -251,6 +305,7 @@ def test_a_unit_that_kills_everybody_ends_the_export_and_it_goes_on(
                 "export, started again, goes on."
             )
             assert at.left() == []
+            assert len(at.moments()) < 50  # the other worker was stopped
             report = await at.exported(None)
 
             assert report.certificate.n_profiles == N_PROFILES
@@ -360,7 +415,7 @@ class Falling(Wire):
         if "/login" in request.url.path:
             self._n_logins += 1
             if self._n_logins == 3:
-                self._back_s = self._now() + 4
+                self._back_s = self._now() + 10
         if self._now() < self._back_s:
             raise httpx.ConnectError("")
         return await super().handle_async_request(request)

@@ -203,9 +203,8 @@ class _Driver:
         done, _ = await asyncio.wait(
             self._running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
         )
-        errors = [
-            self._note(self._running.pop(ended), ended.result()) for ended in done
-        ]
+        ended = sorted(done, key=lambda one: self._running[one].number)
+        errors = [self._note(self._running.pop(one), one.result()) for one in ended]
         self._take_in_order()
         error = gravest(*errors)
         if error is not None:
