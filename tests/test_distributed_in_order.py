@@ -75,7 +75,7 @@ def in_order(
     time = FakeTime()
     clock = Clock(time.clock, time.sleep)
     terms: Terms[int] = Terms(
-        clock, 60.0, lambda task: f"task {task}", most_ahead, check
+        clock, 60.0, lambda task: f"task {task}", "Again.", most_ahead, check
     )
     return InOrder(engine, nothing, range(1, n_tasks + 1), terms)
 
@@ -144,15 +144,15 @@ async def test_a_task_of_which_every_worker_dies_is_told() -> None:
     with pytest.raises(PatienceEndedError) as caught:
         await parts.next()
 
-    words = "task 1: every worker that had it died. Look at the logs of the workers."
-    assert str(caught.value) == words
+    words = "every worker that had it died. Look at the logs of the workers. Again."
+    assert str(caught.value) == f"task 1: {words}"
     await parts.let_go()
 
 
 async def test_without_a_worker_patience_ends() -> None:
     parts = in_order(Slow(places=0), 1)
 
-    with pytest.raises(PatienceEndedError, match="no worker of the cluster is left"):
+    with pytest.raises(PatienceEndedError, match=r"no worker .* is left\. Again"):
         await parts.next()
 
     await parts.let_go()

@@ -301,7 +301,7 @@ def test_a_unit_that_kills_everybody_ends_the_export_and_it_goes_on(
             with pytest.raises(PatienceEndedError) as ended:
                 await at.exported(at.here(Poisoned))
             assert str(ended.value) == (
-                "partition 2: it dies; look at the logs of the workers. The same "
+                "partition 2: it dies. Look at the logs of the workers. The same "
                 "export, started again, goes on."
             )
             assert at.left() == []

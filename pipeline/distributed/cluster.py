@@ -36,6 +36,12 @@ class Answer(Generic[_Result]):
     host: str = ""
 
 
+def told_by(name: str, error: PipelineError, host: str) -> PipelineError:
+    """Return the error of a task as a driver tells it; *host* may be empty."""
+    where = f" (worker on {host})" if host else ""
+    return type(error)(f"{name}{where}: {str(error).rstrip('.')}.")
+
+
 class Engine(Protocol):
     """
     Hands tasks to workers.

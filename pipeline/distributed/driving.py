@@ -17,7 +17,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.continuing import versions_at_work
-from pipeline.distributed.cluster import engine_of
+from pipeline.distributed.cluster import engine_of, told_by
+from pipeline.distributed.in_order import LOOK_S
 from pipeline.distributed.journals import FOLDER_NAME, hand_over, take_over
 from pipeline.distributed.partitions import cut_into_partitions, rows_a_partition
 from pipeline.distributed.work import (
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Job
     from pipeline.stopping import StopSignal
 
-LOOK_S: Final = 0.25
 LAST_WORDS_S: Final = 60.0
 
 
@@ -290,7 +290,7 @@ class _Driver:
         error = report.error
         if error is None:
             return
-        told = of_partition(report.number, error, report.host)
+        told = told_by(f"partition {report.number}", error, report.host)
         if report.is_through:
             self._left = gravest(self._left, told)
         else:
@@ -323,13 +323,6 @@ class _Driver:
             task.cancel()
         left = [*self._running, *([] if self._ahead is None else [self._ahead])]
         await asyncio.gather(*left, return_exceptions=True)
-
-
-def of_partition(number: int, error: PipelineError, host: str) -> PipelineError:
-    """Return an error of a worker as the driver tells it; *host* may be empty."""
-    where = f" (worker on {host})" if host else ""
-    words = str(error).rstrip(".")
-    return type(error)(f"partition {number}{where}: {words}.")
 
 
 def _unanswered(

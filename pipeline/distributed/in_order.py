@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from pipeline.distributed.cluster import told_by
 from pipeline.endings import gravest
-from pipeline.errors import InvariantError, PatienceEndedError, PipelineError
+from pipeline.errors import InvariantError, PatienceEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from pipeline.distributed.cluster import Answer, Engine
+    from pipeline.distributed.cluster import Engine
     from pipeline.distributed.limiting import Link
     from pipeline.retrying import Clock
 
@@ -38,12 +39,14 @@ class Terms(Generic[_Task]):
         most_ahead: Tasks a place that are out, or whose results wait for an earlier
             one; None is no bound.
         name_of: What a message calls a task, its number in it.
+        advice: Behind an error of the cluster itself: what to do.
         check: Raises when nothing is wanted any more.
     """
 
     clock: Clock
     max_wait_s: float
     name_of: Callable[[_Task], str]
+    advice: str
     most_ahead: int | None = None
     check: Callable[[], None] = lambda: None
 
@@ -116,7 +119,8 @@ class InOrder(Generic[_Task, _Result]):
         if n_places:
             self._worked_s = now_s
         elif now_s - self._worked_s > self._terms.max_wait_s:
-            raise PatienceEndedError("no worker of the cluster is left.")
+            advice = self._terms.advice
+            raise PatienceEndedError(f"no worker of the cluster is left. {advice}")
         ahead = self._terms.most_ahead
         while len(self._at_work()) < n_places:
             if ahead is not None and len(self._out) >= ahead * n_places:
@@ -129,9 +133,14 @@ class InOrder(Generic[_Task, _Result]):
 
     async def _done(self, task: _Task) -> _Result:
         answer = await self._engine.run(self._work, task)
-        if answer.result is None:
-            raise _told(self._terms.name_of(task), answer)
-        return answer.result
+        if answer.result is not None:
+            return answer.result
+        error = answer.error or InvariantError("it ended without a word")
+        told = told_by(self._terms.name_of(task), error, answer.host)
+        if isinstance(error, PatienceEndedError) and not answer.host:
+            look = "Look at the logs of the workers."
+            told = PatienceEndedError(f"{told} {look} {self._terms.advice}")
+        raise told
 
     def _at_work(self) -> list[asyncio.Task[_Result]]:
         return [at_work for _, at_work in self._out if not at_work.done()]
@@ -156,13 +165,3 @@ class InOrder(Generic[_Task, _Result]):
 
 def _is_good(task: asyncio.Task[Any]) -> bool:
     return task.done() and task.exception() is None
-
-
-def _told(name: str, answer: Answer[Any]) -> PipelineError:
-    """Return an error of a worker as the driver tells it."""
-    error = answer.error or InvariantError("it ended without a word")
-    where = f" (worker on {answer.host})" if answer.host else ""
-    told = f"{name}{where}: {str(error).rstrip('.')}."
-    if isinstance(error, PatienceEndedError) and not answer.host:
-        told = f"{told} Look at the logs of the workers."
-    return type(error)(told)

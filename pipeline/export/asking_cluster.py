@@ -8,19 +8,17 @@ it finds what one process would have left.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import shutil
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from pipeline.connection import USUAL
 from pipeline.continuing import versions_at_work
 from pipeline.distributed.cluster import engine_of
-from pipeline.distributed.driving import GONE, LAST_WORDS_S, LOOK_S, of_partition
+from pipeline.distributed.driving import GONE, LAST_WORDS_S
+from pipeline.distributed.in_order import InOrder, Terms
 from pipeline.distributed.work import settings_to_send
-from pipeline.endings import gravest
 from pipeline.errors import PatienceEndedError
 from pipeline.export.asking import CONCURRENCY
 from pipeline.export.asking_work import (
@@ -38,10 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.connection import Connector
-    from pipeline.distributed.cluster import Answer, Cluster, Engine
-    from pipeline.errors import PipelineError
+    from pipeline.distributed.cluster import Cluster
     from pipeline.export.asking import Answers, Question
-    from pipeline.retrying import Clock
 
 # Units that wait for an earlier one are lost when the export is cut off.
 AHEAD_A_PLACE: Final = 4
@@ -99,10 +95,6 @@ class ClusterAsking:
         if first is None:
             return
 
-        def take(n: int, report: UnitReport) -> None:
-            self.n_requests += report.n_requests
-            keep(n, read_answers(report))
-
         shutil.rmtree(self._folder, ignore_errors=True)  # of a driver that died
         # A worker of that one may still write, to a folder that nobody reads.
         run_id = f"export-{secrets.token_hex(8)}"
@@ -111,11 +103,38 @@ class ClusterAsking:
         opens = engine_of(self._cluster)
         try:
             async with opens(self._cluster, run_id=run_id, rate=self._rate) as engine:
-                await _Driver(engine, self._connector.clock, tasks, take).run()
+                parts = InOrder(engine, ask_partition, tasks, self._terms())
+                try:
+                    await self._take(parts, keep)
+                finally:
+                    await parts.let_go(last_words_s=LAST_WORDS_S)
         except OSError:
             raise PatienceEndedError(GONE) from None
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _take(
+        self,
+        parts: InOrder[UnitTask, UnitReport],
+        keep: Callable[[int, Answers], None],
+    ) -> None:
+        """Hand over one unit after the other, and remove its files."""
+        while (found := await parts.next()) is not None:
+            task, report = found
+            self.n_requests += report.n_requests
+            keep(task.number - 1, read_answers(report))
+            for path in (task.questions, report.profiles):
+                with using(path):
+                    path.unlink(missing_ok=True)
+
+    def _terms(self) -> Terms[UnitTask]:
+        return Terms(
+            self._connector.clock,
+            USUAL.seconds,
+            name_of=lambda task: f"partition {task.number}",
+            advice="The same export, started again, goes on.",
+            most_ahead=AHEAD_A_PLACE,
+        )
 
     def _tasks(
         self, units: Iterable[Sequence[Question]], folder: Path
@@ -143,104 +162,3 @@ def _settings(connector: Connector, concurrency: int) -> str:
     workspace = {"auth": "basic", "guid": credentials.guid} if credentials.basic else {}
     told = {"workspace": workspace, "delivery": {"concurrency": concurrency}}
     return settings_to_send(Job.model_validate(told))
-
-
-class _Driver:
-    """One call of `ClusterAsking.ask`; *take* is told the units in their order."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        tasks: Iterator[UnitTask],
-        take: Callable[[int, UnitReport], None],
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._tasks = tasks
-        self._take = take
-        self._running: dict[asyncio.Task[Answer[UnitReport]], UnitTask] = {}
-        self._answered: dict[int, tuple[UnitTask, UnitReport]] = {}
-        self._has_more = True
-        self._n_handed = self._n_taken = 0
-        self._worked_s = clock.now()
-
-    async def run(self) -> None:
-        """Hand out until nothing is left; the first error ends it."""
-        try:
-            while self._has_more or self._running:
-                n_places = await self._engine.n_places()
-                self._check_patience(n_places)
-                self._hand_out(n_places)
-                await self._wait()
-        finally:
-            await self._let_go()
-
-    def _check_patience(self, n_places: int) -> None:
-        if n_places:
-            self._worked_s = self._clock.now()
-        elif self._clock.now() - self._worked_s > USUAL.seconds:
-            raise PatienceEndedError("no worker of the cluster is left.")
-
-    def _hand_out(self, n_places: int) -> None:
-        """Give units to the places that are free, but not too far ahead."""
-        most = self._n_taken + AHEAD_A_PLACE * n_places
-        while len(self._running) < n_places and self._n_handed < most:
-            task = next(self._tasks, None)
-            if task is None:
-                self._has_more = False
-                return
-            self._n_handed += 1
-            at_work = self._engine.run(ask_partition, task)
-            self._running[asyncio.create_task(at_work)] = task
-
-    async def _wait(self) -> None:
-        """Wait for whatever ends next, but not for long."""
-        if not self._running:
-            if self._has_more:
-                await self._clock.sleep(LOOK_S)
-            return
-        done, _ = await asyncio.wait(
-            self._running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        ended = sorted(done, key=lambda one: self._running[one].number)
-        errors = [self._note(self._running.pop(one), one.result()) for one in ended]
-        self._take_in_order()
-        error = gravest(*errors)
-        if error is not None:
-            raise error
-
-    def _note(self, task: UnitTask, answer: Answer[UnitReport]) -> PipelineError | None:
-        """Keep what came of a unit, or return what the export ends with."""
-        if answer.result is not None:
-            self._answered[task.number] = task, answer.result
-        error = answer.error
-        if isinstance(error, PatienceEndedError) and not answer.host:
-            words = str(error).rstrip(".")
-            error = PatienceEndedError(
-                f"{words}; look at the logs of the workers. The same export, started "
-                "again, goes on."
-            )
-        return error and of_partition(task.number, error, answer.host)
-
-    def _take_in_order(self) -> None:
-        """Hand over what is next, and remove its files."""
-        while self._n_taken + 1 in self._answered:
-            task, report = self._answered.pop(self._n_taken + 1)
-            self._take(self._n_taken, report)
-            self._n_taken += 1
-            for path in (task.questions, report.profiles):
-                with using(path):
-                    path.unlink(missing_ok=True)
-
-    async def _let_go(self) -> None:
-        """Have what is still at work stopped, and wait for it, but not for ever."""
-        try:
-            if self._running:
-                with suppress(OSError):
-                    await self._engine.stop(1)
-                    await asyncio.wait(self._running, timeout=LAST_WORDS_S)
-        finally:  # also when somebody asks a second time
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)

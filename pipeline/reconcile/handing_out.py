@@ -92,7 +92,11 @@ async def compare_on_cluster(
         sharing.cluster, run_id=sharing.run_id, rate=None
     )
     terms = Terms(
-        sharing.clock, sharing.max_wait_s, name_of=_name, check=sharing.stop.check
+        sharing.clock,
+        sharing.max_wait_s,
+        name_of=_name,
+        advice=_AGAIN,
+        check=sharing.stop.check,
     )
     try:
         async with opened as engine:
@@ -131,7 +135,5 @@ async def _next(
     """Return the next one; raise no OSError: a writer would take it for its own."""
     try:
         return await parts.next()
-    except PatienceEndedError as ended:
-        raise PatienceEndedError(f"{ended} {_AGAIN}") from None
     except OSError:
         raise PatienceEndedError(_GONE) from None
