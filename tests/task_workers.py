@@ -8,16 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from pipeline.distributed.cluster import Answer
 from pipeline.distributed.hub import Hub, Orders, Told, Turn
 from pipeline.distributed.pace import Lot, SharedPace
 from pipeline.errors import PatienceEndedError, PipelineError
 from pipeline.reconcile.bucket_work import BucketTask
+from sandbox_driver import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from pipeline import Cluster, Connector
+    from pipeline.sandbox.server import Sandbox
 
 
 class Gone(Exception):  # noqa: N818 - what a kill looks like from outside
@@ -130,3 +134,22 @@ class Here:
     def _check(self) -> None:
         if self.is_silent:
             raise ConnectionError
+
+
+class Falling(Wire):
+    """Is gone for a while when the third login comes, that of the second task."""
+
+    def __init__(self, sandbox: Sandbox, now: Callable[[], float]) -> None:
+        super().__init__(sandbox)
+        self._now = now
+        self._n_logins = 0
+        self._back_s = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/login" in request.url.path:
+            self._n_logins += 1
+            if self._n_logins == 3:
+                self._back_s = self._now() + 10
+        if self._now() < self._back_s:
+            raise httpx.ConnectError("")
+        return await super().handle_async_request(request)

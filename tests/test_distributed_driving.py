@@ -29,7 +29,7 @@ from pipeline.errors import (
 from pipeline.journal import JOURNAL_NAME, Journal
 from pipeline.locks import lock_partition
 from pipeline.sandbox.server import API_KEY
-from task_workers import Gone, Here
+from task_workers import Falling, Gone, Here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,6 +225,21 @@ def test_a_scheduler_that_is_gone_ends_the_run_with_what_is_known(
             assert "scheduler of the cluster" in str(report.error)
             assert report.counts.accepted + report.counts.pending == N_ROWS
             assert report.is_resumable
+
+    asyncio.run(scenario())
+
+
+def test_a_service_that_is_gone_while_a_worker_logs_in_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with under("calm") as (sandbox, connector, time):
+            falling = replace(connector, transport=Falling(sandbox, time.clock))
+            source = people(tmp_path / "p.csv", N_ROWS)
+            report = await imported(source, falling, Here(falling, time.clock))
+
+            assert report.error is None
+            assert report.counts.accepted == N_ROWS
 
     asyncio.run(scenario())
 

@@ -48,7 +48,7 @@ from pipeline.sandbox.server import (
 )
 from pipeline.sandbox.weather import parse_weather
 from sandbox_driver import WALL_S, Wire
-from task_workers import Gone, Here
+from task_workers import Falling, Gone, Here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -400,25 +400,6 @@ def test_a_retry_after_that_one_worker_sees_holds_both(tmp_path: Path) -> None:
             assert sum(t > wire.refused_s + 5 for t in wire.asked_s) > 100
 
     run_virtually(scenario())
-
-
-class Falling(Wire):
-    """Is gone for a while when the third login comes, that of the second unit."""
-
-    def __init__(self, sandbox: Sandbox, now: Callable[[], float]) -> None:
-        super().__init__(sandbox)
-        self._now = now
-        self._n_logins = 0
-        self._back_s = 0.0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if "/login" in request.url.path:
-            self._n_logins += 1
-            if self._n_logins == 3:
-                self._back_s = self._now() + 10
-        if self._now() < self._back_s:
-            raise httpx.ConnectError("")
-        return await super().handle_async_request(request)
 
 
 def test_a_service_that_is_gone_for_a_while_is_waited_for(tmp_path: Path) -> None:

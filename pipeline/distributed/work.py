@@ -228,15 +228,15 @@ def prepared(
     """
     check_place(folder, task.versions)
     job = Job.model_validate(json.loads(task.settings))
-    if connector is not None:
-        return job, connector
-    remote = remote_settings(
-        job,
-        base_url=task.base_url,
-        ca_bundle=task.ca_bundle,
-        env_proxy=task.env_proxy,
-    )
-    return job, Connector(remote)
+    if connector is None:
+        remote = remote_settings(
+            job,
+            base_url=task.base_url,
+            ca_bundle=task.ca_bundle,
+            env_proxy=task.env_proxy,
+        )
+        connector = Connector(remote)
+    return job, replace(connector, was_heard=True)  # by the driver
 
 
 def check_place(folder: Path, versions: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ and profiles are in files of the work folder; what travels is their names.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,6 @@ async def ask_partition(
         AccessError, RemoteError, ContractError: As the service answers.
     """
     job, connector = prepared(task, task.questions.parent, connector)
-    connector = replace(connector, was_heard=True)  # the driver has heard it
     with using(task.questions):
         questions = json.loads(task.questions.read_bytes())
     now = connector.clock.now
