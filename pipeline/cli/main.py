@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 ALLOCATOR: Final = (
     "narenas:1,oversize_threshold:0,dirty_decay_ms:30000,muzzy_decay_ms:30000"
 )
+# While a thread reads and cuts, the loop that sends would wait five milliseconds for
+# the interpreter: of ten requests of 100 ms, 1.4 % of what the service lets through.
+SWITCH_S: Final = 0.0005
 # An environment variable: the first words come before any job is read.
 LOG_FORMAT: Final = "CRM_PIPELINE_LOG_FORMAT"
 COMMANDS: Final = {
@@ -93,6 +96,7 @@ def main(arguments: list[str] | None = None, *, connect: Connect | None = None) 
         say("crm-pipeline runs on Linux and macOS; on Windows use WSL.")
         sys.exit(78)
     os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)
+    sys.setswitchinterval(SWITCH_S)
     form = os.environ.get(LOG_FORMAT) or "text"
     voice = Voice(is_json=form == "json")
     if form not in ("text", "json"):

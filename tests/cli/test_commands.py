@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.cli.main import SWITCH_S
 from pipeline.sandbox.server import (
     API_KEY,
     WORKSPACE_GUID,
@@ -52,6 +53,16 @@ def test_help_is_fast_and_loads_nothing_heavy() -> None:
     assert run.stdout.splitlines()[-1] == "[]"
     assert "import" in run.stdout
     assert min(times) <= 0.2
+
+
+def test_a_thread_that_computes_lets_the_loop_send_soon(shell: Shell) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        shell.run("--version")
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize(
