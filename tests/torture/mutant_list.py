@@ -709,8 +709,8 @@ OTHERS: Final = (
         ),
         (
             "a chain of rows is not followed",
-            'if jumped.equals(labels.sort("row")):',
-            'if labels.equals(labels.sort("row")):',
+            "if jumped.equals(labels):",
+            "if labels.equals(labels):",
         ),
     ),
     *_of(
