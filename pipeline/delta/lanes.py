@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.terms import Terms
 
 
-LEAST_TIME_S: Final = 0.001
+LEAST_TIME_S: Final = 0.001  # a bound of a job is above 0
 
 
 @dataclass(slots=True)
