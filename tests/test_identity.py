@@ -110,9 +110,9 @@ def test_a_long_chain_is_one_group(order: list[int]) -> None:
     links = pl.DataFrame(
         {
             "row": [row for row in order for _ in range(2)],
-            "digest": [d for row in order for d in (row, row + 1)],
+            "meeting": [n for row in order for n in (row - 1, row)],
         },
-        schema={"row": pl.UInt64, "digest": pl.UInt128},
+        schema={"row": pl.UInt64, "meeting": pl.UInt32},
     )
 
     assert components(links)["group"].to_list() == [1] * 11

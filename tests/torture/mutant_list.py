@@ -689,8 +689,8 @@ OTHERS: Final = (
         ("test_identity.py",),
         (
             "two people become one",
-            '.filter(pl.col("n") > 1)',
-            '.filter(pl.col("n") > 2)',
+            "ordered.filter(ordered == ordered.shift(1))\n    return rows",
+            "ordered.filter(ordered == ordered.shift(2))\n    return rows",
         ),
         (
             "a shared phone links",
