@@ -35,11 +35,13 @@ class Peer:
 
     Attributes:
         needs: Distributions it runs on, beyond the tool's own and orjson.
+        factor: How many times its wall clock is wanted to be that of the tool.
     """
 
     name: str
     script: str
     needs: tuple[str, ...] = ()
+    factor: float | None = None
 
     def missing(self) -> list[str]:
         """Name what is not installed here."""
@@ -52,12 +54,29 @@ class Peer:
 
 BASELINE: Final = "csv.DictReader + httpx, one request at a time"
 PEERS: Final = (
-    Peer(BASELINE, "sequential.py"),
+    Peer(BASELINE, "sequential.py", factor=2.8),
     Peer("polars `to_dicts` + httpx, one request at a time", "polars_dicts.py"),
-    Peer("pandas + aiohttp, ten in flight", "pandas_aiohttp.py", ("pandas", "aiohttp")),
-    Peer("dlt, custom destination, as documented", "dlt_documented.py", ("dlt",)),
-    Peer("dlt, custom destination, tuned", "dlt_tuned.py", ("dlt", "pyarrow")),
-    Peer("Meltano SDK, tap and batch sink", "meltano_sdk.py", ("singer-sdk",)),
+    Peer(
+        "pandas + aiohttp, ten in flight",
+        "pandas_aiohttp.py",
+        ("pandas", "aiohttp"),
+        factor=7,
+    ),
+    Peer(
+        "dlt, custom destination, as documented",
+        "dlt_documented.py",
+        ("dlt",),
+        factor=18,
+    ),
+    Peer(
+        "dlt, custom destination, tuned",
+        "dlt_tuned.py",
+        ("dlt", "pyarrow"),
+        factor=2.8,
+    ),
+    Peer(
+        "Meltano SDK, tap and batch sink", "meltano_sdk.py", ("singer-sdk",), factor=6
+    ),
     Peer("drt, DuckDB into REST in batches", "drt_project.py", ("drt-core", "duckdb")),
 )
 
