@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LINKING: Final = ("customId", "email", "uuid", "clientId")
 PHONE_ALONE: Final = len(LINKING)
 PHONE_BESIDE: Final = len(LINKING) + 1
-GROUPS_IN_BUCKET: Final = 50_000
+GROUPS_IN_BUCKET: Final = 20_000
 _LOW_HALF: Final = 2**64 - 1
 _PLACES: Final = 2**32
 _KINDS: Final = 8

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pipeline.checker import CheckResult
 
-HELD_ROWS: Final = 200_000
+# Some 20 MB of text; three times that while they go to disk.
+HELD_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,9 @@ class Outgoing:
         """Return the rows of a slice that go out by themselves, and those that wait."""
         keyed = frame.with_columns(packed_row())
         # A lookup among few: the rows of this slice that do not go out by themselves.
-        nearby = pl.col("row").is_between(keyed["row"].min(), keyed["row"].max())
-        exceptions = self.check.exceptions.filter(nearby).select("row")
-        fates = self.check.fates.select("row", "survivor", "bucket")
-        groups = fates.filter(nearby & pl.col("bucket").is_not_null())
+        exceptions = _nearby(self.check.exceptions, keyed["row"]).select("row")
+        fates = _nearby(self.check.fates, keyed["row"])
+        groups = fates.select("row", "survivor", "bucket").drop_nulls("bucket")
         waiting = keyed.join(groups, on="row", how="inner", maintain_order="left")
         # A text of its own: a view would keep the text of the whole slice in memory.
         waiting = waiting.with_columns(pl.col("json") + pl.lit(""))
@@ -108,3 +108,11 @@ class Outgoing:
             waiting.filter(pl.col("survivor").is_in(survivors.implode())).select("row")
         )
         return replace(folded, frame=folded.frame.filter(~is_large))
+
+
+def _nearby(known: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Return the part of *known* that spans *rows*; both ascend by row."""
+    if rows.is_empty():
+        return known.clear()
+    low = int(known["row"].search_sorted(rows[0], side="left"))
+    return known[low : int(known["row"].search_sorted(rows[-1], side="right"))]
