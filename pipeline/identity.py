@@ -40,11 +40,14 @@ ENTRIES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "kind": pl.UInt8(),
     "digest": pl.UInt128(),
 }
+# A byte instead of sixteen for each word; there are as many as rows that collide.
+_STATES: Final = pl.Enum([State.BLOCKED.value, State.FOLDED.value])
+_CODES: Final = pl.Enum(["ID_CONFLICT", "DUPLICATE", "FOLDED", "SUPERSEDED"])
 FATES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "row": pl.UInt64(),
     "survivor": pl.UInt64(),
-    "state": pl.String(),
-    "code": pl.String(),
+    "state": _STATES,
+    "code": _CODES,
     "bucket": pl.UInt32(),
 }
 
@@ -258,16 +261,16 @@ def _fates(
             "row",
             "survivor",
             pl.when(is_blocked)
-            .then(pl.lit(State.BLOCKED.value))
+            .then(pl.lit(State.BLOCKED.value, dtype=_STATES))
             .when(is_folded)
-            .then(pl.lit(State.FOLDED.value))
+            .then(pl.lit(State.FOLDED.value, dtype=_STATES))
             .alias("state"),
             pl.when(is_conflict)
-            .then(pl.lit("ID_CONFLICT"))
+            .then(pl.lit("ID_CONFLICT", dtype=_CODES))
             .when(is_blocked)
-            .then(pl.lit("DUPLICATE"))
+            .then(pl.lit("DUPLICATE", dtype=_CODES))
             .when(is_folded)
-            .then(pl.lit(code))
+            .then(pl.lit(code, dtype=_CODES))
             .alias("code"),
             pl.when(~is_blocked & (duplicates == "fold"))
             .then(bucket)

@@ -195,7 +195,9 @@ def _messages(check: CheckResult) -> pl.DataFrame:
             pl.lit("rows ")
             + pl.col("rows")
             + pl.lit(": ")
-            + pl.col("code").replace_strict(ROW_CODES, return_dtype=pl.String)
+            + pl.col("code")
+            .cast(pl.String)
+            .replace_strict(ROW_CODES, return_dtype=pl.String)
         ).alias("message"),
     )
     return pl.concat([faults, told])
