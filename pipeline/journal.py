@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.errors import InvariantError
 from pipeline.journal_file import Reserve, connect
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pipeline.records import Batch, BatchOutcome, RowRange, Verdict
 
 
+Made = TypeVar("Made")
 JOURNAL_NAME: Final = "journal.sqlite"
 RESERVE_SUFFIX: Final = ".reserve"
 
@@ -213,7 +214,7 @@ class Journal:
 
     def runs(self) -> list[Run]:
         """Return all runs in the order in which they began."""
-        return list(map(run_of, self._select("SELECT * FROM run ORDER BY generation")))
+        return self._read(run_of, "SELECT * FROM run ORDER BY generation")
 
     def run(self, run_id: str) -> Run | None:
         """Return one run, if there is one of this name."""
@@ -226,7 +227,7 @@ class Journal:
         Numbers do not say where a batch stands in its lane: they are given when a batch
         is made, and the one before it may never have been recorded.
         """
-        return list(map(batch_of, self._select(BATCHES, run_id)))
+        return self._read(batch_of, BATCHES, run_id)
 
     def outcomes(self, run_id: str) -> list[BatchOutcome]:
         """
@@ -235,7 +236,7 @@ class Journal:
         A child comes after its parent and overrides it for its own rows. Rows that no
         accepted or rejected batch covers in the end are pending.
         """
-        return list(map(outcome_of, self.batches(run_id)))
+        return self._read(lambda row: outcome_of(batch_of(row)), BATCHES, run_id)
 
     def accepted_at(self, run_id: str) -> dict[int, float]:
         """Return when each accepted batch was answered, in seconds since 1970."""
@@ -247,7 +248,7 @@ class Journal:
 
     def attempts(self, run_id: str, *, since: float = 0.0) -> list[Attempt]:
         """Return what a run sent from *since* on (seconds since 1970), oldest first."""
-        return list(map(attempt_of, self._select(ATTEMPTS, run_id, since)))
+        return self._read(attempt_of, ATTEMPTS, run_id, since)
 
     def actions(self, run_id: str) -> dict[int, ActionState]:
         """Return what is proven of the actions of a run that were begun, by number."""
@@ -341,11 +342,17 @@ class Journal:
         is_new = state is ActionState.BEGUN
         await self._writer.commit_rows(("action", row), admits=is_new)
 
-    def _select(self, text: str, *values: object) -> list[Any]:
-        rows: list[Any] = self._writer.wait_for(
-            lambda db: db.execute(text, values).fetchall()
+    def _select(self, text: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._read(tuple, text, *values)
+
+    def _read(
+        self, make: Callable[[tuple[Any, ...]], Made], text: str, *values: object
+    ) -> list[Made]:
+        """Return what *make* makes of each row, holding one row of them at a time."""
+        made: list[Made] = self._writer.wait_for(
+            lambda db: list(map(make, db.execute(text, values)))
         )
-        return rows
+        return made
 
 
 def _replace_run(connection: sqlite3.Connection, run: Run) -> None:
