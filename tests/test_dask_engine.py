@@ -24,8 +24,14 @@ def test_no_worker_is_profiled_where_that_can_halt_it() -> None:
     """Python 3.11 waits for itself there now and then, and the run with it."""
 
     async def watched() -> tuple[bool, bool, bool]:
+        # By its address, since the library looks for a network where it has to guess.
         async with LocalCluster(
-            n_workers=1, processes=False, dashboard_address=None, asynchronous=True
+            n_workers=1,
+            processes=False,
+            host="127.0.0.1",
+            protocol="tcp://",
+            dashboard_address=None,
+            asynchronous=True,
         ) as local:
             (worker,) = local.workers.values()
             profiler = worker.periodic_callbacks["profile"]
