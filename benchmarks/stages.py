@@ -54,7 +54,8 @@ from pipeline.transform import plan_transform, transform
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.client import Client
+    import httpx
+
     from pipeline.reader import Source
     from pipeline.records import Batch, Encoded, Slice, Transformed
     from pipeline.transform import TransformPlan
@@ -238,26 +239,25 @@ class NoJournal:
         return 1_000_000_001
 
 
-def send(bench: Bench) -> int:
-    """Send bodies over real sockets to the null sink."""
-    batches = bench.batches
+def anybody(base_url: str) -> RemoteSettings:
+    """Return how to reach a server that checks no token."""
+    return RemoteSettings(base_url, Credentials(token=Secret("benchmark")))
 
-    async def main(client: Client) -> None:
-        terms = Terms(concurrency=IN_FLIGHT)
-        with bench.clock.counting():
-            await deliver(
-                batches, client=client, journal=NoJournal(), run_id=RUN, terms=terms
-            )
 
-    async def connect(base_url: str) -> None:
-        remote = RemoteSettings(base_url, Credentials(token=Secret("benchmark")))
-        async with connected(Connector(remote)) as (client, _):
-            await main(client)
+def send(bench: Bench, transport: httpx.AsyncBaseTransport | None = None) -> int:
+    """Send bodies over real sockets to the null sink, by another transport if given."""
+    batches, terms = bench.batches, Terms(concurrency=IN_FLIGHT)
+
+    async def main(base_url: str) -> None:
+        async with connected(Connector(anybody(base_url), transport)) as (client, _):
+            with bench.clock.counting():
+                await deliver(
+                    batches, client=client, journal=NoJournal(), run_id=RUN, terms=terms
+                )
 
     with running_sink("--keep") as sink:
-        asyncio.run(connect(sink.base_url))
-        n_rows: int = sink.stats()["rows"]
-    return n_rows
+        asyncio.run(main(sink.base_url))
+        return int(sink.stats()["rows"])
 
 
 def digest(bench: Bench) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -23,22 +22,15 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks.measure import data, expect
-from benchmarks.measure import sink as running_sink
-from benchmarks.stages import RUN, Bench, Clock, NoJournal
+from benchmarks.stages import IN_FLIGHT, Bench, Clock, anybody, send
 from pipeline.client import KEEPALIVE_S, Client
-from pipeline.connection import Connector, connected
-from pipeline.credentials import Credentials, RemoteSettings, Secret
-from pipeline.delivery import Terms, deliver
 from pipeline.verdict import NoReplyError, of_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.records import Batch
-
 ROWS: Final = 200_000
 N_TIMES: Final = 3
-TERMS: Final = Terms(concurrency=16)
 
 Made = httpx.AsyncBaseTransport | None
 
@@ -50,9 +42,7 @@ def of_httpx() -> Made:
 
 def of_aiohttp() -> Made:
     """Make one for all connections; its pool is fast."""
-    limits = httpx.Limits(
-        max_connections=TERMS.concurrency, keepalive_expiry=KEEPALIVE_S
-    )
+    limits = httpx.Limits(max_connections=IN_FLIGHT, keepalive_expiry=KEEPALIVE_S)
     transport: httpx.AsyncBaseTransport = AiohttpTransport(limits=limits)
     return transport
 
@@ -61,23 +51,6 @@ TRANSPORTS: Final[dict[str, Callable[[], Made]]] = {
     "httpcore": of_httpx,
     "httpx-aiohttp": of_aiohttp,
 }
-
-
-def connector(base_url: str, make: Callable[[], Made]) -> Connector:
-    """Reach a server over the transport, with a token that nobody checks."""
-    remote = RemoteSettings(base_url, Credentials(token=Secret("benchmark")))
-    return replace(Connector(remote), transport=make())
-
-
-async def send(batches: list[Batch], base_url: str, make: Callable[[], Made]) -> float:
-    """Return the CPU seconds of this process while it sends all."""
-    clock = Clock()
-    async with connected(connector(base_url, make)) as (client, _):
-        with clock.counting():
-            await deliver(
-                batches, client=client, journal=NoJournal(), run_id=RUN, terms=TERMS
-            )
-    return clock.cpu_s
 
 
 async def told_of_a_loss(make: Callable[[], Made]) -> str:
@@ -89,8 +62,8 @@ async def told_of_a_loss(make: Callable[[], Made]) -> str:
         writer.close()
 
     server = await asyncio.start_server(take, "127.0.0.1", 0)
-    reached = connector(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", make)
-    async with server, Client(reached.remote, transport=reached.transport) as client:
+    remote = anybody(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server, Client(remote, transport=make()) as client:
         try:
             await client.send_batch(b"[]")
         except NoReplyError as error:
@@ -105,10 +78,9 @@ def main() -> int:
     cpu_s: dict[str, list[float]] = {}
     for _ in range(N_TIMES):
         for name, make in TRANSPORTS.items():
-            with running_sink("--keep") as sink:
-                spent_s = asyncio.run(send(bench.batches, sink.base_url, make))
-                expect("rows at the sink", sink.stats()["rows"], bench.n_rows)
-            cpu_s.setdefault(name, []).append(spent_s)
+            bench.clock = Clock()
+            expect("rows at the sink", send(bench, make()), bench.n_rows)
+            cpu_s.setdefault(name, []).append(bench.clock.cpu_s)
     for name, make in TRANSPORTS.items():
         per_batch_ms = median(cpu_s[name]) / len(bench.batches) * 1000
         told = asyncio.run(told_of_a_loss(make))

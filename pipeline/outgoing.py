@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.checker import CheckResult
 
-# Some 20 MB of text; three times that while they go to disk.
+# Some 20 MB, at 350 bytes a row.
 HELD_ROWS: Final = 50_000
 
 
